@@ -1,0 +1,1 @@
+"""Know and steer what Celery jobs do."""

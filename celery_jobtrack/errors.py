@@ -1,0 +1,82 @@
+"""The errors of celery-jobtrack.
+
+::
+
+    JobTrackError
+    ├── ConfigurationError          a setting, a strategy or a declaration is wrong
+    │   └── StrategyNotFound        no store could be inferred from the app's settings
+    ├── Disabled                    jobtrack_enabled is False and the call needs the store
+    ├── UnknownJob                  no job with this id was ever recorded
+    ├── UnknownGroup                no group with this id or key
+    ├── UnknownQueue                the app has no queue of this name
+    ├── GroupNotSet                 a task that must run in a group was given none
+    ├── GroupCompleted              a batch that has completed takes no more members
+    ├── GroupCancelled              a cancelled group takes no more members
+    ├── InvalidPayload              arguments or options that cannot be sent or kept
+    ├── StoreUnavailable            the store does not answer, or refuses
+    │   └── SchemaMismatch          the store's tables are of another version
+    └── StaleAttempt                the attempt was closed by somebody else
+"""
+
+from __future__ import annotations
+
+from kombu.exceptions import EncodeError
+
+
+class JobTrackError(Exception):
+    """The root of every error that this package raises on purpose."""
+
+
+class ConfigurationError(JobTrackError):
+    """A setting, a strategy or a declaration is wrong."""
+
+
+class StrategyNotFound(ConfigurationError):
+    """No store was named and none can be inferred from the app's settings."""
+
+
+class Disabled(JobTrackError):
+    """Tracking is switched off by ``jobtrack_enabled = False`` and the call needs the store."""
+
+
+class UnknownJob(JobTrackError, LookupError):
+    """No job with this id was ever recorded in this namespace."""
+
+
+class UnknownGroup(JobTrackError, LookupError):
+    """No group with this id or key is recorded in this namespace."""
+
+
+class UnknownQueue(JobTrackError, LookupError):
+    """The app has no queue of this name and may not create one."""
+
+
+class GroupNotSet(JobTrackError):
+    """A task with ``group_required = True`` was given no group."""
+
+
+class GroupCompleted(JobTrackError):
+    """A batch that has completed takes no more members."""
+
+
+class GroupCancelled(JobTrackError):
+    """A cancelled group takes no more members."""
+
+
+class InvalidPayload(JobTrackError, EncodeError, ValueError):
+    """Arguments or options that cannot be sent or kept.
+
+    It is a kombu ``EncodeError`` too, so code that catches that one goes on working.
+    """
+
+
+class StoreUnavailable(JobTrackError):
+    """The store does not answer, or refuses to work."""
+
+
+class SchemaMismatch(StoreUnavailable):
+    """The store's tables are older than this code, or newer than it can work with."""
+
+
+class StaleAttempt(JobTrackError):
+    """The attempt was closed by somebody else: what it reports is kept, and changes nothing."""

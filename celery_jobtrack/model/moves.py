@@ -1,0 +1,228 @@
+"""How a job moves: the guards of every transition, as pure functions over locked records.
+
+A store that can lock a job's row reads it, asks here, and writes what comes back; a store that
+cannot (Redis) does the same in a script and is held to it by the contract suite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from celery_jobtrack.model.job import Attempt, JobRecord
+from celery_jobtrack.model.requests import Origin, Refusal
+from celery_jobtrack.model.state import STATE_AFTER, GroupState, JobState, Outcome, Reason, is_legal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from celery_jobtrack.model.requests import (
+        EnqueueRequest,
+        FinishRequest,
+        RetryRequest,
+        SettleRequest,
+        StartRequest,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What to write. None leaves a row as it is; ``applied`` says whether the transition was made."""
+
+    applied: bool = False
+    job: JobRecord | None = None
+    attempt: Attempt | None = None
+    refusal: Refusal | None = None
+    starts: bool = False
+    """The move is a member's start: its group may have to be told."""
+    ends: bool = False
+    """The move is a member's end: its group counts it."""
+
+
+def record(origin: Origin, state: JobState, now: datetime) -> JobRecord:
+    """A job that the store did not know, as its message describes it."""
+    _check(None, state)
+    return JobRecord(
+        id=origin.job_id,
+        task=origin.task,
+        state=state,
+        queue=origin.queue,
+        priority=origin.priority,
+        args=origin.args,
+        kwargs=origin.kwargs,
+        tags=origin.tags,
+        group_id=origin.group_id,
+        retries=origin.retries,
+        max_retries=origin.max_retries,
+        run=origin.run,
+        root_id=origin.root_id,
+        parent_id=origin.parent_id,
+        eta=origin.eta,
+        expires_at=origin.expires_at,
+        published_at=now,
+    )
+
+
+def enqueue(job: JobRecord | None, request: EnqueueRequest, now: datetime) -> Move:
+    """Record a job before its message is sent; a job that is known only has its gaps filled."""
+    if job is None:
+        new = record(request.origin, JobState.ENQUEUED, now)
+        return Move(applied=True, job=new.evolve(enqueued_at=now))
+    if job.enqueued_at is None:
+        return Move(job=job.evolve(enqueued_at=now))
+    return Move()
+
+
+def start(
+    job: JobRecord | None,
+    attempt: Attempt | None,
+    group_state: GroupState | None,
+    request: StartRequest,
+    now: datetime,
+) -> Move:
+    """Open an attempt, or say why not. ``attempt`` is the one with this token, if it is known."""
+    if attempt is not None:
+        if attempt.is_open:
+            return Move(attempt=attempt)
+        return Move(refusal=Refusal.CLOSED)
+    origin = request.origin
+    if job is None:
+        return _open(record(origin, JobState.STARTED, now), request, now)
+    if job.is_final:
+        return Move(refusal=Refusal.FINAL)
+    if (origin.run, origin.retries) < (job.run, job.retries):
+        return Move(refusal=Refusal.STALE)
+    if job.token is not None:
+        return Move(refusal=Refusal.OPEN, job=None if job.copy_waiting else job.evolve(copy_waiting=True))
+    if job.cancel_requested:
+        return _refuse_for_good(job, Refusal.CANCELLED, Reason.CANCELLED, now)
+    if group_state is GroupState.CANCELLED:
+        return _refuse_for_good(job, Refusal.GROUP_CANCELLED, Reason.GROUP_CANCELLED, now)
+    if job.expires_at is not None and now > job.expires_at:
+        return _refuse_for_good(job, Refusal.EXPIRED, Reason.EXPIRED, now)
+    return _open(_moved(job, JobState.STARTED), request, now)
+
+
+def force_start(job: JobRecord, request: StartRequest, now: datetime) -> Move:
+    """Open the attempt of a body that has run already: its start never arrived."""
+    return _open(_moved(job, JobState.STARTED), request, now)
+
+
+def finish(job: JobRecord, attempt: Attempt, request: FinishRequest, now: datetime) -> Move:
+    """Close an open attempt and its job with it; the outcome of a closed one is only kept."""
+    if not attempt.is_open:
+        return _late(attempt, request.outcome)
+    closed = _close(attempt, request.outcome, request.error, now)
+    if job.token != attempt.token:
+        return Move(attempt=closed)
+    state = STATE_AFTER[request.outcome]
+    moved = _moved(job, state).evolve(token=None, copy_waiting=False)
+    if state.is_final:
+        moved = moved.evolve(reason=request.reason, error=request.error, finished_at=now)
+    else:
+        moved = moved.evolve(published_at=now)
+    return Move(applied=True, job=moved, attempt=closed, ends=state.is_final)
+
+
+def retry(job: JobRecord, attempt: Attempt | None, request: RetryRequest, now: datetime) -> Move:
+    """Record the next retry (or the replacement) of a running job before it is published."""
+    if attempt is not None and not attempt.is_open:
+        return _late(attempt, request.outcome)
+    if attempt is None or job.token != attempt.token:
+        return Move()
+    origin = request.origin
+    moved = _moved(job, STATE_AFTER[request.outcome]).evolve(
+        token=None,
+        copy_waiting=False,
+        retries=origin.retries,
+        eta=origin.eta,
+        expires_at=origin.expires_at or job.expires_at,
+        queue=origin.queue or job.queue,
+        priority=origin.priority if origin.priority is not None else job.priority,
+        published_at=now,
+        error=request.error,
+    )
+    if request.outcome is Outcome.REPLACED:
+        moved = moved.evolve(task=origin.task, args=origin.args, kwargs=origin.kwargs)
+    return Move(applied=True, job=moved, attempt=_close(attempt, request.outcome, request.error, now))
+
+
+def settle(
+    job: JobRecord | None, open_attempt: Attempt | None, request: SettleRequest, now: datetime
+) -> Move:
+    """End a job from outside its attempt, under the guards that ``SettleRequest`` describes."""
+    if job is None:
+        if not request.record_unknown:
+            return Move()
+        return _settled(record(request.origin, request.state, now), None, request, now)
+    if open_attempt is not None:
+        if not _names(request, open_attempt):
+            return Move()
+    elif job.state not in request.only_from:
+        return Move()
+    return _settled(_moved(job, request.state), open_attempt, request, now)
+
+
+def _names(request: SettleRequest, attempt: Attempt) -> bool:
+    if request.token is not None:
+        return request.token == attempt.token
+    return request.worker_id == attempt.worker_id and request.origin.retries == attempt.retries
+
+
+def _settled(job: JobRecord, attempt: Attempt | None, request: SettleRequest, now: datetime) -> Move:
+    ended = job.evolve(
+        token=None, copy_waiting=False, reason=request.reason, error=request.error, finished_at=now
+    )
+    outcome = request.outcome or Outcome(str(request.state))
+    closed = None if attempt is None else _close(attempt, outcome, request.error, now)
+    return Move(applied=True, job=ended, attempt=closed, ends=True)
+
+
+def _open(job: JobRecord, request: StartRequest, now: datetime) -> Move:
+    number = job.attempts + 1
+    origin, worker = request.origin, request.worker
+    attempt = Attempt(
+        token=request.token,
+        job_id=job.id,
+        number=number,
+        worker_id=worker.id,
+        worker=worker.name,
+        pid=worker.pid,
+        retries=origin.retries,
+        run=job.run,
+        started_at=now,
+    )
+    opened = job.evolve(
+        token=request.token,
+        attempts=number,
+        retries=origin.retries,
+        started_at=now,
+        progress=None,
+        error=None,
+    )
+    return Move(applied=True, job=opened, attempt=attempt, starts=True)
+
+
+def _refuse_for_good(job: JobRecord, refusal: Refusal, reason: Reason, now: datetime) -> Move:
+    ended = _moved(job, JobState.REVOKED).evolve(reason=reason, finished_at=now)
+    return Move(applied=True, job=ended, refusal=refusal, ends=True)
+
+
+def _close(attempt: Attempt, outcome: Outcome, error: object, now: datetime) -> Attempt:
+    return attempt.evolve(outcome=outcome, error=error, finished_at=now)
+
+
+def _late(attempt: Attempt, outcome: Outcome) -> Move:
+    if attempt.outcome is outcome or attempt.late_outcome is not None:
+        return Move()
+    return Move(attempt=attempt.evolve(late_outcome=outcome))
+
+
+def _moved(job: JobRecord, state: JobState) -> JobRecord:
+    _check(job.state, state)
+    return job.evolve(state=state)
+
+
+def _check(before: JobState | None, after: JobState) -> None:
+    if not is_legal(before, after):
+        raise ValueError(f"a job cannot move from {before} to {after}: see TRANSITIONS")

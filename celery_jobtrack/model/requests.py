@@ -1,0 +1,225 @@
+"""What is asked of a store and what it answers: the arguments and results of its transitions.
+
+A transition takes one value and gives one back, so a later clause (a lock, a limit, a metric) is
+a new field here and not a new call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack.model.state import QUEUED, JobState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from celery_jobtrack.model.event import EventRecord
+    from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.job import Attempt, ErrorInfo, JobRecord
+    from celery_jobtrack.model.state import GroupState, Outcome, Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a message says of its job: enough to record a job that the store never heard of."""
+
+    job_id: str
+    task: str
+    queue: str | None = None
+    priority: int | None = None
+    args: str | None = None
+    kwargs: str | None = None
+    tags: tuple[str, ...] = ()
+    group_id: str | None = None
+    retries: int = 0
+    max_retries: int | None = None
+    run: int = 1
+    root_id: str | None = None
+    parent_id: str | None = None
+    eta: datetime | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """Who runs an attempt: ``id`` is new with every boot, ``name`` is Celery's."""
+
+    id: str
+    name: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnqueueRequest:
+    """Record a job whose message is about to be published."""
+
+    origin: Origin
+    message: bytes | None = None
+    """What is needed to publish the job again; None gives that up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnqueueResult:
+    """``created`` is False when the id was recorded before: nothing is counted twice."""
+
+    job: JobRecord
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """Open an attempt. The token is made by the worker, so a repeated call is the same call."""
+
+    origin: Origin
+    token: str
+    worker: Worker
+
+
+class Refusal(str, Enum):
+    """Why a start was refused."""
+
+    FINAL = "the job has ended"
+    OPEN = "another attempt is open"
+    STALE = "the message is older than the job's last retry or run"
+    CANCELLED = "the job was cancelled"
+    EXPIRED = "the job has expired"
+    GROUP_CANCELLED = "its group was cancelled"
+    CLOSED = "this attempt was closed before"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartResult:
+    """Whether the body may run. ``events`` are claimed by the caller, who delivers them."""
+
+    job: JobRecord
+    attempt: Attempt | None = None
+    """The open attempt; None when the start was refused."""
+    refusal: Refusal | None = None
+    settled: bool = False
+    """Whether the refusal itself ended the job."""
+    events: tuple[EventRecord, ...] = ()
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the body may run."""
+        return self.refusal is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishRequest:
+    """Close an attempt. It repeats the start, which is recorded first if it never arrived."""
+
+    start: StartRequest
+    outcome: Outcome
+    reason: Reason | None = None
+    error: ErrorInfo | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRequest:
+    """The next retry of a running job is about to be published: same id, higher ``retries``."""
+
+    start: StartRequest
+    origin: Origin
+    """What the new message says: its ``retries`` and its ``eta``."""
+    message: bytes | None = None
+    outcome: Outcome
+    """``RETRY``, or ``REPLACED`` when ``Task.replace`` publishes under the same id."""
+    error: ErrorInfo | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleRequest:
+    """End a job from outside its attempt: by a main process, a publisher, the checker, a person.
+
+    ``only_from`` guards the state. An open attempt is closed with the job only when ``worker_id``
+    and ``retries`` name the one that is open, or its ``token`` is given; otherwise a job with an
+    open attempt is left alone.
+    """
+
+    origin: Origin
+    state: JobState
+    reason: Reason
+    error: ErrorInfo | None = None
+    only_from: frozenset[JobState] = QUEUED | {JobState.WAITING}
+    worker_id: str | None = None
+    token: str | None = None
+    outcome: Outcome | None = None
+    """How the open attempt is closed; by default as the job is."""
+    record_unknown: bool = True
+    """Whether a job that the store never heard of is recorded, from the origin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What closing or settling came to. ``events`` are claimed by the caller, who delivers them."""
+
+    job: JobRecord | None
+    applied: bool
+    """Whether this call made the transition; False for a repeated or a late one."""
+    events: tuple[EventRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupChanged:
+    """A group after an operation on it. ``events`` are claimed by the caller, who delivers them."""
+
+    group: GroupRecord
+    events: tuple[EventRecord, ...] = ()
+    repaired: str | None = None
+    """What a recomputation had to mend; None when the counters were right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """Which jobs to list, newest first. Fields that are None do not filter."""
+
+    state: JobState | None = None
+    task: str | None = None
+    queue: str | None = None
+    group_id: str | None = None
+    tag: str | None = None
+    since: datetime | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupQuery:
+    """Which groups to list, newest first. Fields that are None do not filter."""
+
+    state: GroupState | None = None
+    due_before: datetime | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a listing; ``cursor`` asks for the next one and is None on the last."""
+
+    items: tuple[Any, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRecord:
+    """A worker as the store knows it."""
+
+    id: str
+    name: str
+    pid: int
+    registered_at: datetime
+    heartbeat_at: datetime
+    lease_until: datetime
+    stopped_at: datetime | None = None
+    """When it said goodbye, or was given up."""
+
+    def is_alive(self, now: datetime) -> bool:
+        """Whether its lease holds."""
+        return self.stopped_at is None and now <= self.lease_until

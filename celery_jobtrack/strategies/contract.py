@@ -1,0 +1,277 @@
+"""The contract of a full store: each method records one business transition, or answers one question."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from celery_jobtrack.model.event import EventRecord
+    from celery_jobtrack.model.group import GroupRecord, GroupStatus
+    from celery_jobtrack.model.job import Attempt, JobRecord, Progress
+    from celery_jobtrack.model.requests import (
+        EnqueueRequest,
+        EnqueueResult,
+        FinishRequest,
+        GroupChanged,
+        GroupQuery,
+        JobQuery,
+        Page,
+        RetryRequest,
+        Settled,
+        SettleRequest,
+        StartRequest,
+        StartResult,
+        Worker,
+        WorkerRecord,
+    )
+    from celery_jobtrack.model.state import JobState
+
+EVENT_CLAIM = 60.0
+"""Seconds for which whoever caused or claimed an event may deliver it before others try."""
+
+
+class Store(TrackingStrategy):
+    """Where jobs, attempts, groups, events, workers and leases live.
+
+    Every method is one atomic operation: it happens wholly or not at all, and of two callers who
+    want the same transition one makes it and the other learns that it came late. Repeating a call
+    with the same token changes nothing. Time is the store's own (``now``).
+
+    Raises, from every method:
+        StoreUnavailable: The store does not answer.
+    """
+
+    # -- life of the store -------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """What it is, for people: never with a password."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect, create an empty store's schema, and refuse a schema that this code cannot use.
+
+        Raises:
+            SchemaMismatch: The schema is older than this code, or newer by more than one version.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of every connection."""
+
+    @abstractmethod
+    def after_fork(self) -> None:
+        """Forget connections that belong to the parent process, without closing them."""
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The store's time, aware, in UTC."""
+
+    # -- jobs ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
+        """Record that a job is about to be published, and count it into its group first.
+
+        Raises:
+            UnknownGroup: There is no such group.
+            GroupCancelled: The group was cancelled.
+            GroupCompleted: The group is a batch and has completed.
+        """
+
+    @abstractmethod
+    def start(self, request: StartRequest) -> StartResult:
+        """Record that an attempt starts, if the job may run; otherwise say why not.
+
+        A job that the store does not know is created from the request's origin.
+        """
+
+    @abstractmethod
+    def retry(self, request: RetryRequest) -> Settled:
+        """Record that a running job's next retry, or its replacement, is about to be published."""
+
+    @abstractmethod
+    def finish(self, request: FinishRequest) -> Settled:
+        """Record how an attempt ended, and what follows for its job and its group."""
+
+    @abstractmethod
+    def settle(self, request: SettleRequest) -> Settled:
+        """Record a job's end from outside its attempt."""
+
+    @abstractmethod
+    def record_progress(self, job_id: str, token: str, progress: Progress) -> bool:
+        """Record how far an open attempt says it is; False when the attempt is not the open one."""
+
+    @abstractmethod
+    def request_cancel(self, job_id: str) -> Settled:
+        """Record that a job shall not run: a queued one is settled, a running one is flagged.
+
+        Raises:
+            UnknownJob: The id was never recorded.
+        """
+
+    @abstractmethod
+    def job(self, job_id: str) -> JobRecord | None:
+        """The job, or None if the id was never recorded."""
+
+    @abstractmethod
+    def attempts(self, job_id: str) -> Sequence[Attempt]:
+        """All attempts of a job, oldest first."""
+
+    @abstractmethod
+    def message(self, job_id: str) -> bytes | None:
+        """What is needed to publish the job again; None if it is final or was not kept."""
+
+    @abstractmethod
+    def jobs(self, query: JobQuery) -> Page:
+        """A page of jobs (``JobRecord``), newest first."""
+
+    # -- groups --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def create_group(self, group: GroupRecord) -> GroupRecord:
+        """Record a group; one whose key is taken is not created, the existing one is returned."""
+
+    @abstractmethod
+    def group(self, group_id: str) -> GroupRecord | None:
+        """The group, or None."""
+
+    @abstractmethod
+    def group_by_key(self, key: str) -> GroupRecord | None:
+        """The group with this key, or None."""
+
+    @abstractmethod
+    def groups(self, query: GroupQuery) -> Page:
+        """A page of groups (``GroupRecord``), newest first."""
+
+    @abstractmethod
+    def group_status(self, group_id: str) -> GroupStatus | None:
+        """The group's numbers, at a cost that does not grow with its members."""
+
+    @abstractmethod
+    def mark_running(self, group_id: str) -> GroupChanged:
+        """Record that a group runs, before any member has started. Raises UnknownGroup."""
+
+    @abstractmethod
+    def cancel_group(self, group_id: str) -> GroupChanged:
+        """Set the cancel flag of a group. Raises UnknownGroup."""
+
+    @abstractmethod
+    def seal_group(self, group_id: str, *, incomplete: bool = False) -> GroupChanged:
+        """Record that a batch gets no more members. Raises UnknownGroup."""
+
+    @abstractmethod
+    def begin_filling(self, group_id: str, token: str, seconds: float) -> GroupChanged:
+        """Hold the group's completion open for ``seconds``; repeat to renew.
+
+        Raises:
+            UnknownGroup: There is no such group.
+            GroupCancelled: The group was cancelled.
+            GroupCompleted: The group is a batch and has completed.
+        """
+
+    @abstractmethod
+    def end_filling(self, group_id: str, token: str) -> GroupChanged:
+        """Let go of the hold that ``begin_filling`` took, and complete the group if it is done."""
+
+    @abstractmethod
+    def recompute_group(self, group_id: str) -> GroupChanged:
+        """Count the group's members anew, mend what is wrong, complete what is done."""
+
+    @abstractmethod
+    def due_groups(self, limit: int) -> Sequence[str]:
+        """Ids of groups whose time to check has come, the longest overdue first."""
+
+    @abstractmethod
+    def queued_members(self, group_id: str, limit: int) -> Sequence[JobRecord]:
+        """Members of a group that have not started or wait for a retry."""
+
+    @abstractmethod
+    def cancelled_groups(self, limit: int) -> Sequence[str]:
+        """Ids of cancelled groups that still have members outstanding."""
+
+    # -- events --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def claim_events(
+        self, claimed_by: str, *, group_id: str | None = None, limit: int = 50
+    ) -> Sequence[EventRecord]:
+        """Take events that nobody delivers: those that are due, of each group the earliest only."""
+
+    @abstractmethod
+    def acknowledge_event(self, event_id: str, claimed_by: str) -> Sequence[EventRecord]:
+        """Record a delivery, and claim what may follow it in the same group."""
+
+    @abstractmethod
+    def postpone_event(self, event_id: str, error: str, *, seconds: float | None) -> None:
+        """Record a failed delivery: again after ``seconds``, or, with None, never again."""
+
+    @abstractmethod
+    def has_due_events(self) -> bool:
+        """Whether an event waits that nobody delivers."""
+
+    # -- workers -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def register_worker(self, worker: Worker, lease: float) -> None:
+        """Record that a worker runs, for ``lease`` seconds unless it is heard of again."""
+
+    @abstractmethod
+    def heartbeat(self, worker: Worker, lease: float) -> None:
+        """Renew a worker's lease; one that was given up is registered again."""
+
+    @abstractmethod
+    def stop_worker(self, worker_id: str) -> None:
+        """Record that a worker is gone: its lease ends now."""
+
+    @abstractmethod
+    def workers(self, *, alive: bool = True) -> Sequence[WorkerRecord]:
+        """Workers, by name; with ``alive=False`` also those that are gone."""
+
+    @abstractmethod
+    def lost_attempts(self, limit: int) -> Sequence[Attempt]:
+        """Open attempts of workers whose lease has ended."""
+
+    # -- upkeep --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def overdue_jobs(self, published_before: datetime, limit: int) -> Sequence[JobRecord]:
+        """Jobs that should be in the broker, were published before then, and have not started."""
+
+    @abstractmethod
+    def started_after(self, queue: str, published_at: datetime) -> bool:
+        """Whether a job of this queue that was published after then has started."""
+
+    @abstractmethod
+    def claim_copy(self, job: JobRecord) -> bool:
+        """Record that a job is about to be published again; False if somebody was faster."""
+
+    @abstractmethod
+    def expired_jobs(self, limit: int) -> Sequence[JobRecord]:
+        """Jobs that have expired without starting."""
+
+    @abstractmethod
+    def acquire_lease(self, name: str, holder: str, seconds: float) -> bool:
+        """Take or renew a named lease; False while somebody else holds it."""
+
+    @abstractmethod
+    def release_lease(self, name: str, holder: str) -> None:
+        """Give a lease back, if it is still the holder's."""
+
+    @abstractmethod
+    def counts(self) -> Mapping[JobState, int]:
+        """How many jobs are in each state."""
+
+    # -- the answers of a strategy ---------------------------------------------------------------
+
+    def completed(self, job_id: str) -> bool:
+        """Whether the job has ended."""
+        job = self.job(job_id)
+        return job is not None and job.is_final

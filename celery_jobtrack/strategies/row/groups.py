@@ -1,0 +1,151 @@
+"""The operations of groups and of their events over locked rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from celery_jobtrack.errors import UnknownGroup
+from celery_jobtrack.model import group as grouping
+from celery_jobtrack.model.requests import GroupChanged
+from celery_jobtrack.strategies.row.base import RowBase
+from celery_jobtrack.strategies.row.jobs import open_for_members
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from celery_jobtrack.model.event import EventRecord
+    from celery_jobtrack.model.group import Change, GroupRecord
+    from celery_jobtrack.strategies.row.rows import Rows
+
+
+class GroupOperations(RowBase):
+    """Create, mark, cancel, seal, fill and recompute groups; claim and acknowledge events."""
+
+    def create_group(self, group: GroupRecord) -> GroupRecord:
+        def write(rows: Rows) -> GroupRecord:
+            taken = None if group.key is None else rows.group_id_of_key(group.key)
+            existing = None if taken is None else rows.group(taken, lock=False)
+            if existing is not None:
+                return existing
+            now = rows.now()
+            created = group.evolve(created_at=now, next_check_at=None)
+            rows.insert_group(created)
+            return created
+
+        return self._run(write)
+
+    def mark_running(self, group_id: str) -> GroupChanged:
+        return self._change(group_id, lambda group, rows: grouping.mark_started(group, rows.now()))
+
+    def cancel_group(self, group_id: str) -> GroupChanged:
+        return self._change(
+            group_id,
+            lambda group, rows: grouping.cancel(group, rows.now(), filling=rows.is_filling(group.id)),
+        )
+
+    def seal_group(self, group_id: str, *, incomplete: bool = False) -> GroupChanged:
+        def seal(group: GroupRecord, rows: Rows) -> Change:
+            if group.is_over:
+                return group, ()
+            sealed = group.evolve(sealed=True, incomplete=group.incomplete or incomplete)
+            return grouping.settle_up(sealed, rows.now(), filling=rows.is_filling(group.id))
+
+        return self._change(group_id, seal)
+
+    def begin_filling(self, group_id: str, token: str, seconds: float) -> GroupChanged:
+        def hold(group: GroupRecord, rows: Rows) -> Change:
+            open_for_members(group, group_id)
+            until = rows.now() + timedelta(seconds=seconds)
+            rows.hold(group_id, token, until)
+            due = group.next_check_at
+            # A filler that dies must not keep the group waiting for its next regular check.
+            return group.evolve(next_check_at=until if due is None else min(due, until)), ()
+
+        return self._change(group_id, hold)
+
+    def end_filling(self, group_id: str, token: str) -> GroupChanged:
+        def let_go(group: GroupRecord, rows: Rows) -> Change:
+            rows.let_go(group_id, token)
+            return grouping.settle_up(group, rows.now(), filling=rows.is_filling(group_id))
+
+        return self._change(group_id, let_go)
+
+    def recompute_group(self, group_id: str) -> GroupChanged:
+        drift: list[str] = []
+
+        def recompute(group: GroupRecord, rows: Rows) -> Change:
+            drift.clear()
+            if group.is_over:
+                return group.evolve(next_check_at=None), ()
+            counted = rows.count_members(group_id, group.generation)
+            if counted != group.totals:
+                drift.append(f"counted {counted}, recorded {group.totals}")
+            now = rows.now()
+            mended = group.evolve(totals=counted, next_check_at=now + timedelta(seconds=group.time_to_check))
+            return grouping.settle_up(mended, now, filling=rows.is_filling(group_id))
+
+        changed = self._change(group_id, recompute)
+        return GroupChanged(group=changed.group, events=changed.events, repaired=drift[0] if drift else None)
+
+    def _change(self, group_id: str, make: _Make) -> GroupChanged:
+        def write(rows: Rows) -> GroupChanged:
+            group = rows.group(group_id, lock=True)
+            if group is None:
+                raise UnknownGroup(f"group {group_id!r} is not recorded")
+            change = make(group, rows)
+            return GroupChanged(group=change[0], events=self._write_change(rows, group, change))
+
+        return self._run(write)
+
+    # -- events --------------------------------------------------------------------------------
+
+    def claim_events(
+        self, claimed_by: str, *, group_id: str | None = None, limit: int = 50
+    ) -> Sequence[EventRecord]:
+        def candidates(rows: Rows) -> Sequence[str]:
+            return [group_id] if group_id is not None else rows.groups_with_pending_events(limit)
+
+        claimed: list[EventRecord] = []
+        for candidate in self._run(candidates):
+            claimed += self._run(partial(self._claim_locked, group_id=candidate, claimed_by=claimed_by))
+        return claimed
+
+    def acknowledge_event(self, event_id: str, claimed_by: str) -> Sequence[EventRecord]:
+        def write(rows: Rows) -> Sequence[EventRecord]:
+            event = rows.event(event_id)
+            if event is None or event.delivered_at is not None:
+                return ()
+            # The group's lock makes this wait for a transition that is just adding an event to the
+            # same group: either that one sees this delivery, or its event is claimed below.
+            rows.group(event.group_id, lock=True)
+            rows.update_event(event, event.evolve(delivered_at=rows.now(), tries=event.tries + 1))
+            return self._claim_next(rows, event.group_id, claimed_by)
+
+        return self._run(write)
+
+    def postpone_event(self, event_id: str, error: str, *, seconds: float | None) -> None:
+        def write(rows: Rows) -> None:
+            event = rows.event(event_id)
+            if event is None or event.delivered_at is not None:
+                return
+            rows.group(event.group_id, lock=True)
+            until = None if seconds is None else rows.now() + timedelta(seconds=seconds)
+            failed = event.evolve(
+                tries=event.tries + 1, error=error, claimed_until=until, undeliverable=seconds is None
+            )
+            rows.update_event(event, failed)
+
+        self._run(write)
+
+    def _claim_locked(self, rows: Rows, group_id: str, claimed_by: str) -> tuple[EventRecord, ...]:
+        if rows.group(group_id, lock=True) is None:
+            return ()
+        return self._claim_next(rows, group_id, claimed_by)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    _Make = Callable[[GroupRecord, Rows], Change]

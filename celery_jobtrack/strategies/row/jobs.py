@@ -1,0 +1,238 @@
+"""The transitions of jobs over locked rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celery_jobtrack.errors import GroupCancelled, GroupCompleted, UnknownGroup, UnknownJob
+from celery_jobtrack.model import group as grouping
+from celery_jobtrack.model import moves
+from celery_jobtrack.model.requests import (
+    EnqueueRequest,
+    EnqueueResult,
+    FinishRequest,
+    Origin,
+    RetryRequest,
+    Settled,
+    SettleRequest,
+    StartRequest,
+    StartResult,
+)
+from celery_jobtrack.model.state import GroupState, JobState, Reason
+from celery_jobtrack.strategies.row.base import RowBase
+
+if TYPE_CHECKING:
+    from celery_jobtrack.model.event import EventRecord
+    from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.job import Attempt, JobRecord, Progress
+    from celery_jobtrack.strategies.row.rows import Rows
+
+
+class JobTransitions(RowBase):
+    """``enqueue``, ``start``, ``retry``, ``finish``, ``settle`` and what stands beside them."""
+
+    def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
+        return self._run(lambda rows: _enqueue(rows, request))
+
+    def start(self, request: StartRequest) -> StartResult:
+        return self._run(lambda rows: self._start(rows, request))
+
+    def retry(self, request: RetryRequest) -> Settled:
+        return self._run(lambda rows: _retry(rows, request))
+
+    def finish(self, request: FinishRequest) -> Settled:
+        return self._run(lambda rows: self._finish(rows, request))
+
+    def settle(self, request: SettleRequest) -> Settled:
+        return self._run(lambda rows: self._settle(rows, request))
+
+    def record_progress(self, job_id: str, token: str, progress: Progress) -> bool:
+        def write(rows: Rows) -> bool:
+            job = rows.job(job_id, lock=True)
+            if job is None or job.token != token:
+                return False
+            rows.update_job(job, job.evolve(progress=progress))
+            return True
+
+        return self._run(write)
+
+    def request_cancel(self, job_id: str) -> Settled:
+        def write(rows: Rows) -> Settled:
+            job = rows.job(job_id, lock=True)
+            if job is None:
+                raise UnknownJob(f"job {job_id!r} was never recorded, so it cannot be cancelled")
+            if job.token is not None:
+                rows.update_job(job, job.evolve(cancel_requested=True))
+                return Settled(job=job.evolve(cancel_requested=True), applied=False)
+            origin = Origin(job_id=job_id, task=job.task)
+            request = SettleRequest(origin=origin, state=JobState.REVOKED, reason=Reason.CANCELLED)
+            return self._settle(rows, request)
+
+        return self._run(write)
+
+    def _start(self, rows: Rows, request: StartRequest) -> StartResult:
+        job = rows.job(request.origin.job_id, lock=True)
+        known = rows.attempt(request.token) if job is not None and job.attempts else None
+        group = _group_of(rows, job, request.origin)
+        state = None if group is None else group.state
+        move = moves.start(job, known, state, request, rows.now())
+        if move.job is None:
+            current = job
+        elif job is None:
+            current = _insert_joined(rows, move.job, group)
+        else:
+            current = move.job
+            rows.update_job(job, current)
+        assert current is not None
+        if move.applied and move.attempt is not None:
+            rows.insert_attempt(move.attempt)
+        events: tuple[EventRecord, ...] = ()
+        if move.starts and (job is None or state is GroupState.AWAITING):
+            events = self._start_group(rows, current)
+        elif move.ends:
+            events = self._count_end(rows, current)
+        return StartResult(
+            job=current,
+            attempt=None if move.refusal else move.attempt,
+            refusal=move.refusal,
+            settled=move.ends,
+            events=events,
+        )
+
+    def _finish(self, rows: Rows, request: FinishRequest) -> Settled:
+        job, attempt, events = self._started(rows, request.start)
+        if attempt is None:
+            return Settled(job=job, applied=False)
+        move = moves.finish(job, attempt, request, rows.now())
+        current = _write(rows, job, attempt, move)
+        if move.ends:
+            events += self._count_end(rows, current)
+        return Settled(job=current, applied=move.applied, events=events)
+
+    def _settle(self, rows: Rows, request: SettleRequest) -> Settled:
+        job = rows.job(request.origin.job_id, lock=True)
+        attempt = None
+        if job is not None and job.token is not None:
+            attempt = rows.attempt(job.token)
+        move = moves.settle(job, attempt, request, rows.now())
+        if not move.applied or move.job is None:
+            return Settled(job=job, applied=False)
+        if job is None:
+            current = _insert_joined(rows, move.job, _group_of(rows, None, request.origin))
+        else:
+            current = _write(rows, job, attempt, move)
+        return Settled(job=current, applied=True, events=self._count_end(rows, current))
+
+    def _started(
+        self, rows: Rows, request: StartRequest
+    ) -> tuple[JobRecord, Attempt | None, tuple[EventRecord, ...]]:
+        """The job and the attempt of this token; a start that never arrived is recorded first."""
+        job = rows.job(request.origin.job_id, lock=True)
+        if job is None:
+            began = self._start(rows, request)
+            return began.job, began.attempt, began.events
+        attempt = rows.attempt(request.token)
+        if attempt is not None or job.is_final or job.token is not None:
+            return job, attempt, ()
+        # The body has run, so no guard may refuse it any more.
+        move = moves.force_start(job, request, rows.now())
+        assert move.job is not None
+        assert move.attempt is not None
+        rows.update_job(job, move.job)
+        rows.insert_attempt(move.attempt)
+        return move.job, move.attempt, self._start_group(rows, move.job)
+
+    def _start_group(self, rows: Rows, job: JobRecord) -> tuple[EventRecord, ...]:
+        group = _counting_group(rows, job)
+        if group is None:
+            return ()
+        return self._write_change(rows, group, grouping.mark_started(group, rows.now()))
+
+    def _count_end(self, rows: Rows, job: JobRecord) -> tuple[EventRecord, ...]:
+        group = _counting_group(rows, job)
+        if group is None:
+            return ()
+        counted = group.evolve(totals=group.totals.counting(job.state))
+        filling = counted.outstanding == 0 and rows.is_filling(group.id)
+        return self._write_change(rows, group, grouping.settle_up(counted, rows.now(), filling=filling))
+
+
+def _enqueue(rows: Rows, request: EnqueueRequest) -> EnqueueResult:
+    job = rows.job(request.origin.job_id, lock=True)
+    move = moves.enqueue(job, request, rows.now())
+    if job is not None:
+        if move.job is not None:
+            rows.update_job(job, move.job)
+            if request.message is not None and not job.is_final:
+                rows.set_message(job.id, request.message)
+        return EnqueueResult(job=move.job or job, created=False)
+    assert move.job is not None
+    new = _joined(rows, move.job) if move.job.group_id is not None else move.job
+    rows.insert_job(new, request.message)
+    return EnqueueResult(job=new, created=True)
+
+
+def _joined(rows: Rows, job: JobRecord) -> JobRecord:
+    """Count a job that is about to be inserted into its group.
+
+    The group is locked before the job's row exists, against the order job, group: nobody can hold
+    a row that is not there, but for a second publisher of the same id, and that deadlock the
+    database breaks.
+    """
+    assert job.group_id is not None
+    group = open_for_members(rows.group(job.group_id, lock=True), job.group_id)
+    joined = grouping.join(group, rows.now())
+    rows.update_group(group, joined)
+    return job.evolve(generation=joined.generation)
+
+
+def _retry(rows: Rows, request: RetryRequest) -> Settled:
+    job = rows.job(request.origin.job_id, lock=True)
+    if job is None:
+        return Settled(job=None, applied=False)
+    attempt = rows.attempt(request.start.token)
+    move = moves.retry(job, attempt, request, rows.now())
+    current = _write(rows, job, attempt, move)
+    if move.applied and request.message is not None:
+        rows.set_message(job.id, request.message)
+    return Settled(job=current, applied=move.applied)
+
+
+def _write(rows: Rows, job: JobRecord, attempt: Attempt | None, move: moves.Move) -> JobRecord:
+    if move.job is not None:
+        rows.update_job(job, move.job)
+    if move.attempt is not None and attempt is not None:
+        rows.update_attempt(attempt, move.attempt)
+    return move.job or job
+
+
+def _group_of(rows: Rows, job: JobRecord | None, origin: Origin) -> GroupRecord | None:
+    group_id = origin.group_id if job is None else job.group_id
+    return None if group_id is None else rows.group(group_id, lock=False)
+
+
+def _counting_group(rows: Rows, job: JobRecord) -> GroupRecord | None:
+    """The locked group, if this job is counted in its present generation."""
+    if job.group_id is None or job.generation is None:
+        return None
+    group = rows.group(job.group_id, lock=True)
+    return group if group is not None and group.generation == job.generation else None
+
+
+def _insert_joined(rows: Rows, job: JobRecord, group: GroupRecord | None) -> JobRecord:
+    """Record a job that arrived before its "enqueued" did, and count it if its group still can."""
+    closed = group is None or group.state is GroupState.CANCELLED or (group.is_over and not group.standing)
+    new = job if closed else _joined(rows, job)
+    rows.insert_job(new, None)
+    return new
+
+
+def open_for_members(group: GroupRecord | None, group_id: str) -> GroupRecord:
+    """The group, if it may be given members; otherwise the error that says why not."""
+    if group is None:
+        raise UnknownGroup(f"group {group_id!r} is not recorded; create it with jobtrack.groups.create()")
+    if group.state is GroupState.CANCELLED:
+        raise GroupCancelled(f"group {group.title!r} ({group.id}) was cancelled and takes no more members")
+    if group.is_over and not group.standing:
+        raise GroupCompleted(f"batch {group.title!r} ({group.id}) has completed and takes no more members")
+    return group

@@ -1,0 +1,66 @@
+"""The primitives that a row-locking backend supplies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from celery_jobtrack.model.event import EventRecord
+    from celery_jobtrack.model.group import GroupRecord, Totals
+    from celery_jobtrack.model.job import Attempt, JobRecord
+    from celery_jobtrack.model.state import EventKind
+
+
+class Conflict(Exception):
+    """Somebody else wrote the same row first, or a deadlock was broken: make the transaction again."""
+
+
+class Rows(Protocol):
+    """One open transaction. Reads with ``lock`` hold the row until it ends.
+
+    Any method may raise ``Conflict``; nothing of the transaction remains then.
+    """
+
+    def now(self) -> datetime:
+        """The store's time; the same throughout the transaction."""
+
+    def job(self, job_id: str, *, lock: bool) -> JobRecord | None: ...
+    def insert_job(self, job: JobRecord, message: bytes | None) -> None: ...
+
+    def update_job(self, before: JobRecord, after: JobRecord) -> None:
+        """Write what differs; a job that becomes final loses its message, a failed one keeps it."""
+
+    def set_message(self, job_id: str, message: bytes) -> None: ...
+
+    def attempt(self, token: str) -> Attempt | None: ...
+    def insert_attempt(self, attempt: Attempt) -> None: ...
+    def update_attempt(self, before: Attempt, after: Attempt) -> None: ...
+
+    def group(self, group_id: str, *, lock: bool) -> GroupRecord | None: ...
+    def insert_group(self, group: GroupRecord) -> None: ...
+    def update_group(self, before: GroupRecord, after: GroupRecord) -> None: ...
+    def group_id_of_key(self, key: str) -> str | None: ...
+
+    def count_members(self, group_id: str, generation: int) -> Totals:
+        """The members of a generation, counted from the jobs themselves."""
+
+    def is_filling(self, group_id: str) -> bool:
+        """Whether somebody holds the group's completion open."""
+
+    def hold(self, group_id: str, token: str, until: datetime) -> None:
+        """Write or renew a filler's hold."""
+
+    def let_go(self, group_id: str, token: str) -> None: ...
+
+    def add_event(self, kind: EventKind, group: GroupRecord) -> None: ...
+    def event(self, event_id: str) -> EventRecord | None: ...
+    def update_event(self, before: EventRecord, after: EventRecord) -> None: ...
+
+    def first_pending_event(self, group_id: str) -> EventRecord | None:
+        """The earliest event of the group that is neither delivered nor given up."""
+
+    def groups_with_pending_events(self, limit: int) -> Sequence[str]:
+        """Ids of groups that have an event which is due and not claimed, by age."""

@@ -1,0 +1,10 @@
+"""A store over lockable rows, whole but for what its backend supplies."""
+
+from __future__ import annotations
+
+from celery_jobtrack.strategies.row.groups import GroupOperations
+from celery_jobtrack.strategies.row.jobs import JobTransitions
+
+
+class RowStore(JobTransitions, GroupOperations):
+    """Every transition of the contract; listings, upkeep and the rows themselves are the backend's."""
