@@ -1,0 +1,40 @@
+"""What every test may ask for: the servers, each started on its first use and kept for the session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import missing_servers
+from tests.leftovers import Leftovers
+from tests.servers import mariadb, postgresql, redis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(missing_servers)
+    config.pluginmanager.register(Leftovers())
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[postgresql.PostgreSQL]:
+    """A PostgreSQL for the whole session: take ``new_database()``, and leave it running."""
+    with missing_servers.running(postgresql.start) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[mariadb.MariaDB]:
+    """A MariaDB for the whole session: take ``new_database()``, and leave it running."""
+    with missing_servers.running(mariadb.start) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[redis.Redis]:
+    """A Redis for the whole session: take ``new_database()``, and leave it running."""
+    with missing_servers.running(redis.start) as server:
+        yield server
