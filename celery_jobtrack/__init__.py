@@ -1,1 +1,72 @@
-"""Know and steer what Celery jobs do."""
+"""Know and steer what Celery jobs do.
+
+Every job of a task with ``base=TrackableTask`` is recorded in a store of your own, groups of jobs
+announce exactly once that they started and completed, and all of it can be asked.
+
+Importing this package is fast and does nothing; each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celery_jobtrack.django import DjangoTrackableTask
+    from celery_jobtrack.features.groups import JobGroup
+    from celery_jobtrack.features.job_classes import Job
+    from celery_jobtrack.jobtrack import JobTrack
+    from celery_jobtrack.model.group import GroupStatus
+    from celery_jobtrack.model.job import Attempt, JobRecord
+    from celery_jobtrack.model.state import GroupState, JobState, Reason
+    from celery_jobtrack.strategies.contract import Store
+    from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
+    from celery_jobtrack.task import TrackableTask
+
+_HOMES = {
+    "Attempt": "model.job",
+    "DjangoTrackableTask": "django",
+    "GroupState": "model.state",
+    "GroupStatus": "model.group",
+    "Job": "features.job_classes",
+    "JobGroup": "features.groups",
+    "JobRecord": "model.job",
+    "JobState": "model.state",
+    "JobTrack": "jobtrack",
+    "Reason": "model.state",
+    "Store": "strategies.contract",
+    "TrackableTask": "task",
+    "TrackingStrategy": "strategies.tracking_strategy",
+}
+_MODULES = ("errors", "events")
+
+__all__ = [
+    "Attempt",
+    "DjangoTrackableTask",
+    "GroupState",
+    "GroupStatus",
+    "Job",
+    "JobGroup",
+    "JobRecord",
+    "JobState",
+    "JobTrack",
+    "Reason",
+    "Store",
+    "TrackableTask",
+    "TrackingStrategy",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    errors = import_module(f"{__name__}.errors")
+    if isinstance(found := getattr(errors, name, None), type) and issubclass(found, errors.JobTrackError):
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES, *_MODULES])

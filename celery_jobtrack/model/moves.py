@@ -69,8 +69,31 @@ def enqueue(job: JobRecord | None, request: EnqueueRequest, now: datetime) -> Mo
         new = record(request.origin, JobState.ENQUEUED, now)
         return Move(applied=True, job=new.evolve(enqueued_at=now))
     if job.enqueued_at is None:
-        return Move(job=job.evolve(enqueued_at=now))
+        return Move(job=job.evolve(enqueued_at=now, **_gaps(job, request.origin)))
     return Move()
+
+
+_MAY_BE_MISSING = (
+    "queue",
+    "priority",
+    "args",
+    "kwargs",
+    "tags",
+    "max_retries",
+    "root_id",
+    "parent_id",
+    "eta",
+    "expires_at",
+)
+
+
+def _gaps(job: JobRecord, origin: Origin) -> dict[str, object]:
+    """What the publisher knew of a job and the message that started it did not say."""
+    return {
+        name: getattr(origin, name)
+        for name in _MAY_BE_MISSING
+        if getattr(job, name) in (None, ()) and getattr(origin, name) not in (None, ())
+    }
 
 
 def start(
@@ -87,7 +110,7 @@ def start(
         return Move(refusal=Refusal.CLOSED)
     origin = request.origin
     if job is None:
-        return _open(record(origin, JobState.STARTED, now), request, now)
+        return _start_unknown(group_state, request, now)
     if job.is_final:
         return Move(refusal=Refusal.FINAL)
     if (origin.run, origin.retries) < (job.run, job.retries):
@@ -103,8 +126,23 @@ def start(
     return _open(_moved(job, JobState.STARTED), request, now)
 
 
-def force_start(job: JobRecord, request: StartRequest, now: datetime) -> Move:
-    """Open the attempt of a body that has run already: its start never arrived."""
+def _start_unknown(group_state: GroupState | None, request: StartRequest, now: datetime) -> Move:
+    """The guards that need no record hold for a job that the store never heard of, too."""
+    origin = request.origin
+    if group_state is GroupState.CANCELLED:
+        refusal, reason = Refusal.GROUP_CANCELLED, Reason.GROUP_CANCELLED
+    elif origin.expires_at is not None and now > origin.expires_at:
+        refusal, reason = Refusal.EXPIRED, Reason.EXPIRED
+    else:
+        return force_start(None, request, now)
+    ended = record(origin, JobState.REVOKED, now).evolve(reason=reason, finished_at=now)
+    return Move(applied=True, job=ended, refusal=refusal, ends=True)
+
+
+def force_start(job: JobRecord | None, request: StartRequest, now: datetime) -> Move:
+    """Open an attempt under no guard: its body has run already, and its start never arrived."""
+    if job is None:
+        return _open(record(request.origin, JobState.STARTED, now), request, now)
     return _open(_moved(job, JobState.STARTED), request, now)
 
 
@@ -195,7 +233,7 @@ def _open(job: JobRecord, request: StartRequest, now: datetime) -> Move:
     opened = job.evolve(
         token=request.token,
         attempts=number,
-        retries=origin.retries,
+        retries=max(job.retries, origin.retries),
         started_at=now,
         progress=None,
         error=None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from celery_jobtrack.model.event import EventRecord
@@ -46,6 +46,11 @@ class Store(TrackingStrategy):
     Raises, from every method:
         StoreUnavailable: The store does not answer.
     """
+
+    delivers: Callable[[], bool]
+    """Whether the process may deliver events now: if not, transitions leave theirs unclaimed."""
+    claimant: str
+    """By what name this process claims events."""
 
     # -- life of the store -------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -96,7 +97,7 @@ class MemoryStore(RowStore):
                 and (query.since is None or _appeared(job) >= query.since)
             )
 
-        return self._read(lambda tables: _page(tables.jobs, tables.seqs, matches, query))
+        return self._read(lambda tables: _page(tables.jobs, tables.job_seqs, matches, query))
 
     def group(self, group_id: str) -> GroupRecord | None:
         return self._read(lambda tables: tables.groups.get(group_id))
@@ -111,7 +112,7 @@ class MemoryStore(RowStore):
                 due is None or (group.next_check_at is not None and group.next_check_at < due)
             )
 
-        return self._read(lambda tables: _page(tables.groups, tables.seqs, matches, query))
+        return self._read(lambda tables: _page(tables.groups, tables.group_seqs, matches, query))
 
     def group_status(self, group_id: str) -> GroupStatus | None:
         with self.transaction() as rows:
@@ -162,7 +163,18 @@ class MemoryStore(RowStore):
         self._read(lambda tables: tables.workers.update({worker.id: record}))
 
     def heartbeat(self, worker: Worker, lease: float) -> None:
-        self.register_worker(worker, lease)
+        now = self.now()
+
+        def renew(tables: _Tables) -> bool:
+            known = tables.workers.get(worker.id)
+            if known is None or not known.is_alive(now):
+                return False
+            until = now + timedelta(seconds=lease)
+            tables.workers[worker.id] = replace(known, heartbeat_at=now, lease_until=until)
+            return True
+
+        if not self._read(renew):
+            self.register_worker(worker, lease)
 
     def stop_worker(self, worker_id: str) -> None:
         now = self.now()
@@ -170,15 +182,8 @@ class MemoryStore(RowStore):
         def stop(tables: _Tables) -> None:
             record = tables.workers.get(worker_id)
             if record is not None and record.stopped_at is None:
-                tables.workers[worker_id] = WorkerRecord(
-                    id=record.id,
-                    name=record.name,
-                    pid=record.pid,
-                    registered_at=record.registered_at,
-                    heartbeat_at=record.heartbeat_at,
-                    lease_until=min(now, record.lease_until),
-                    stopped_at=now,
-                )
+                until = min(now, record.lease_until)
+                tables.workers[worker_id] = replace(record, lease_until=until, stopped_at=now)
 
         self._read(stop)
 
@@ -219,7 +224,7 @@ class MemoryStore(RowStore):
                 job.queue == queue
                 and job.started_at is not None
                 and job.published_at is not None
-                and job.published_at > published_at
+                and published_at < job.published_at <= job.started_at
             )
 
         return bool(self._some(later, 1))
@@ -227,7 +232,9 @@ class MemoryStore(RowStore):
     def claim_copy(self, job: JobRecord) -> bool:
         with self.transaction() as rows:
             current = rows.job(job.id, lock=True)
-            if current is None or current.state not in QUEUED or current.published_at != job.published_at:
+            if current is None or current.state not in QUEUED:
+                return False
+            if (current.published_at, current.copies) != (job.published_at, job.copies):
                 return False
             rows.update_job(current, current.evolve(published_at=rows.now(), copies=current.copies + 1))
             return True
@@ -266,7 +273,7 @@ class MemoryStore(RowStore):
 
 
 class _Tables:
-    """What the store holds; ``seqs`` gives jobs, groups and events their order of writing."""
+    """What the store holds; jobs and groups are numbered in the order of their writing."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, JobRecord] = {}
@@ -278,7 +285,8 @@ class _Tables:
         self.events: dict[str, EventRecord] = {}
         self.workers: dict[str, WorkerRecord] = {}
         self.leases: dict[str, tuple[str, datetime]] = {}
-        self.seqs: dict[str, int] = {}
+        self.job_seqs: dict[str, int] = {}
+        self.group_seqs: dict[str, int] = {}
 
 
 class _MemoryRows:
@@ -301,7 +309,7 @@ class _MemoryRows:
 
     def insert_job(self, job: JobRecord, message: bytes | None) -> None:
         self._insert(self._tables.jobs, job.id, job)
-        self._insert(self._tables.seqs, job.id, len(self._tables.seqs) + 1)
+        self._insert(self._tables.job_seqs, job.id, len(self._tables.job_seqs) + 1)
         if message is not None:
             self._put(self._tables.messages, job.id, message)
 
@@ -327,7 +335,7 @@ class _MemoryRows:
 
     def insert_group(self, group: GroupRecord) -> None:
         self._insert(self._tables.groups, group.id, group)
-        self._insert(self._tables.seqs, group.id, len(self._tables.seqs) + 1)
+        self._insert(self._tables.group_seqs, group.id, len(self._tables.group_seqs) + 1)
         if group.key is not None:
             self._insert(self._tables.keys, group.key, group.id)
 
@@ -382,8 +390,10 @@ class _MemoryRows:
         return min(pending, key=lambda event: event.seq, default=None)
 
     def groups_with_pending_events(self, limit: int) -> Sequence[str]:
-        waiting = sorted((e for e in self._tables.events.values() if e.is_pending), key=lambda e: e.seq)
-        first = {event.group_id: event for event in reversed(waiting)}
+        first: dict[str, EventRecord] = {}
+        for event in sorted(self._tables.events.values(), key=lambda event: event.seq):
+            if event.is_pending:
+                first.setdefault(event.group_id, event)
         due = (e.group_id for e in first.values() if e.claimed_until is None or e.claimed_until <= self._now)
         return list(islice(due, limit))
 

@@ -32,6 +32,7 @@ class RowBase(Store):
 
     def __init__(self) -> None:
         self.claimant = uuid.uuid4().hex
+        self.delivers: Callable[[], bool] = lambda: True
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[Rows]:
@@ -49,20 +50,28 @@ class RowBase(Store):
         raise StoreUnavailable(f"{self.url}: {CONFLICTS} transactions in a row met a conflict: {last}")
 
     def _write_change(self, rows: Rows, before: GroupRecord, change: Change) -> tuple[EventRecord, ...]:
-        """Write a group's change with its events, and claim the first one that may be delivered."""
+        """Write a group's change with its events, and claim the first one that may be delivered.
+
+        A process that does not deliver leaves it unclaimed and only learns that there is one.
+        """
         after, kinds = change
         if after != before:
             rows.update_group(before, after)
         for kind in kinds:
             rows.add_event(kind, after)
-        return self._claim_next(rows, before.id, self.claimant) if kinds else ()
+        if not kinds:
+            return ()
+        return self._claim_next(rows, before.id, self.claimant if self.delivers() else None)
 
-    def _claim_next(self, rows: Rows, group_id: str, claimed_by: str) -> tuple[EventRecord, ...]:
-        """Claim the group's earliest pending event unless somebody is at it or it must wait."""
+    def _claim_next(self, rows: Rows, group_id: str, claimed_by: str | None) -> tuple[EventRecord, ...]:
+        """The group's earliest pending event unless somebody is at it or it must wait; claimed
+        unless ``claimed_by`` is None."""
         event = rows.first_pending_event(group_id)
         now = rows.now()
         if event is None or (event.claimed_until is not None and event.claimed_until > now):
             return ()
+        if claimed_by is None:
+            return (event,)
         claimed = event.evolve(claimed_by=claimed_by, claimed_until=now + timedelta(seconds=EVENT_CLAIM))
         rows.update_event(event, claimed)
         return (claimed,)

@@ -25,8 +25,10 @@ class GroupOperations(RowBase):
 
     def create_group(self, group: GroupRecord) -> GroupRecord:
         def write(rows: Rows) -> GroupRecord:
+            existing = rows.group(group.id, lock=False)
             taken = None if group.key is None else rows.group_id_of_key(group.key)
-            existing = None if taken is None else rows.group(taken, lock=False)
+            if existing is None and taken is not None:
+                existing = rows.group(taken, lock=False)
             if existing is not None:
                 return existing
             now = rows.now()
@@ -114,12 +116,11 @@ class GroupOperations(RowBase):
 
     def acknowledge_event(self, event_id: str, claimed_by: str) -> Sequence[EventRecord]:
         def write(rows: Rows) -> Sequence[EventRecord]:
-            event = rows.event(event_id)
-            if event is None or event.delivered_at is not None:
-                return ()
             # The group's lock makes this wait for a transition that is just adding an event to the
             # same group: either that one sees this delivery, or its event is claimed below.
-            rows.group(event.group_id, lock=True)
+            event = _locked_event(rows, event_id)
+            if event is None or event.delivered_at is not None:
+                return ()
             rows.update_event(event, event.evolve(delivered_at=rows.now(), tries=event.tries + 1))
             return self._claim_next(rows, event.group_id, claimed_by)
 
@@ -127,10 +128,10 @@ class GroupOperations(RowBase):
 
     def postpone_event(self, event_id: str, error: str, *, seconds: float | None) -> None:
         def write(rows: Rows) -> None:
-            event = rows.event(event_id)
-            if event is None or event.delivered_at is not None:
+            event = _locked_event(rows, event_id)
+            # One that was given up stays so: what comes after it may have been delivered.
+            if event is None or not event.is_pending:
                 return
-            rows.group(event.group_id, lock=True)
             until = None if seconds is None else rows.now() + timedelta(seconds=seconds)
             failed = event.evolve(
                 tries=event.tries + 1, error=error, claimed_until=until, undeliverable=seconds is None
@@ -143,6 +144,15 @@ class GroupOperations(RowBase):
         if rows.group(group_id, lock=True) is None:
             return ()
         return self._claim_next(rows, group_id, claimed_by)
+
+
+def _locked_event(rows: Rows, event_id: str) -> EventRecord | None:
+    """The event as it is once its group is locked; whoever held the lock may have delivered it."""
+    event = rows.event(event_id)
+    if event is None:
+        return None
+    rows.group(event.group_id, lock=True)
+    return rows.event(event_id)
 
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ class JobTransitions(RowBase):
         return self._run(lambda rows: self._start(rows, request))
 
     def retry(self, request: RetryRequest) -> Settled:
-        return self._run(lambda rows: _retry(rows, request))
+        return self._run(lambda rows: self._retry(rows, request))
 
     def finish(self, request: FinishRequest) -> Settled:
         return self._run(lambda rows: self._finish(rows, request))
@@ -79,7 +79,7 @@ class JobTransitions(RowBase):
         if move.job is None:
             current = job
         elif job is None:
-            current = _insert_joined(rows, move.job, group)
+            current = _insert_joined(rows, move.job)
         else:
             current = move.job
             rows.update_job(job, current)
@@ -98,6 +98,14 @@ class JobTransitions(RowBase):
             settled=move.ends,
             events=events,
         )
+
+    def _retry(self, rows: Rows, request: RetryRequest) -> Settled:
+        job, attempt, events = self._started(rows, request.start)
+        move = moves.retry(job, attempt, request, rows.now())
+        current = _write(rows, job, attempt, move)
+        if move.applied and request.message is not None:
+            rows.set_message(job.id, request.message)
+        return Settled(job=current, applied=move.applied, events=events)
 
     def _finish(self, rows: Rows, request: FinishRequest) -> Settled:
         job, attempt, events = self._started(rows, request.start)
@@ -118,7 +126,7 @@ class JobTransitions(RowBase):
         if not move.applied or move.job is None:
             return Settled(job=job, applied=False)
         if job is None:
-            current = _insert_joined(rows, move.job, _group_of(rows, None, request.origin))
+            current = _insert_joined(rows, move.job)
         else:
             current = _write(rows, job, attempt, move)
         return Settled(job=current, applied=True, events=self._count_end(rows, current))
@@ -128,19 +136,21 @@ class JobTransitions(RowBase):
     ) -> tuple[JobRecord, Attempt | None, tuple[EventRecord, ...]]:
         """The job and the attempt of this token; a start that never arrived is recorded first."""
         job = rows.job(request.origin.job_id, lock=True)
-        if job is None:
-            began = self._start(rows, request)
-            return began.job, began.attempt, began.events
-        attempt = rows.attempt(request.token)
-        if attempt is not None or job.is_final or job.token is not None:
-            return job, attempt, ()
+        if job is not None:
+            attempt = rows.attempt(request.token)
+            if attempt is not None or job.is_final or job.token is not None:
+                return job, attempt, ()
         # The body has run, so no guard may refuse it any more.
         move = moves.force_start(job, request, rows.now())
         assert move.job is not None
         assert move.attempt is not None
-        rows.update_job(job, move.job)
+        if job is None:
+            current = _insert_joined(rows, move.job)
+        else:
+            current = move.job
+            rows.update_job(job, current)
         rows.insert_attempt(move.attempt)
-        return move.job, move.attempt, self._start_group(rows, move.job)
+        return current, move.attempt, self._start_group(rows, current)
 
     def _start_group(self, rows: Rows, job: JobRecord) -> tuple[EventRecord, ...]:
         group = _counting_group(rows, job)
@@ -186,18 +196,6 @@ def _joined(rows: Rows, job: JobRecord) -> JobRecord:
     return job.evolve(generation=joined.generation)
 
 
-def _retry(rows: Rows, request: RetryRequest) -> Settled:
-    job = rows.job(request.origin.job_id, lock=True)
-    if job is None:
-        return Settled(job=None, applied=False)
-    attempt = rows.attempt(request.start.token)
-    move = moves.retry(job, attempt, request, rows.now())
-    current = _write(rows, job, attempt, move)
-    if move.applied and request.message is not None:
-        rows.set_message(job.id, request.message)
-    return Settled(job=current, applied=move.applied)
-
-
 def _write(rows: Rows, job: JobRecord, attempt: Attempt | None, move: moves.Move) -> JobRecord:
     if move.job is not None:
         rows.update_job(job, move.job)
@@ -219,10 +217,12 @@ def _counting_group(rows: Rows, job: JobRecord) -> GroupRecord | None:
     return group if group is not None and group.generation == job.generation else None
 
 
-def _insert_joined(rows: Rows, job: JobRecord, group: GroupRecord | None) -> JobRecord:
+def _insert_joined(rows: Rows, job: JobRecord) -> JobRecord:
     """Record a job that arrived before its "enqueued" did, and count it if its group still can."""
-    closed = group is None or group.state is GroupState.CANCELLED or (group.is_over and not group.standing)
-    new = job if closed else _joined(rows, job)
+    try:
+        new = job if job.group_id is None else _joined(rows, job)
+    except (UnknownGroup, GroupCancelled, GroupCompleted):
+        new = job
     rows.insert_job(new, None)
     return new
 

@@ -1,0 +1,130 @@
+"""``jobtrack.inspect``: what is recorded, for people and programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack.errors import UnknownJob
+from celery_jobtrack.integration.queries import check_limit, check_state
+from celery_jobtrack.model.requests import JobQuery, Page
+from celery_jobtrack.model.state import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from celery_jobtrack.integration.runtime import Runtime
+    from celery_jobtrack.model.job import Attempt, JobRecord
+    from celery_jobtrack.model.requests import WorkerRecord
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetails:
+    """A job with all of its attempts. The job's fields are attributes here too."""
+
+    job: JobRecord
+    attempts: tuple[Attempt, ...]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.job, name)
+
+
+class Inspection:
+    """Asks the store; changes nothing."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def job(self, job_id: str) -> JobDetails:
+        """A job and its attempts, oldest first.
+
+        Raises:
+            UnknownJob: The id was never recorded in this namespace.
+        """
+        return JobDetails(self._job(job_id), tuple(self._runtime.store.attempts(job_id)))
+
+    def jobs(
+        self,
+        *,
+        state: JobState | str | None = None,
+        task: str | None = None,
+        queue: str | None = None,
+        group: Any = None,
+        tag: str | None = None,
+        since: datetime | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """A page of jobs, newest first.
+
+        Args:
+            state: Only jobs in this state.
+            task: Only jobs of the task with this name.
+            queue: Only jobs sent to this queue.
+            group: Only members of this group, given as such or by its id.
+            tag: Only jobs with this tag.
+            since: Only jobs recorded since then; naive means UTC.
+            limit: How many at most, up to 1000.
+            cursor: From the page before.
+
+        Raises:
+            InvalidPayload: An argument cannot be right.
+        """
+        if since is not None and since.tzinfo is None:
+            since = since.replace(tzinfo=timezone.utc)
+        query = JobQuery(
+            state=check_state(JobState, state),
+            task=task,
+            queue=queue,
+            group_id=getattr(group, "id", group),
+            tag=tag,
+            since=since,
+            limit=check_limit(limit),
+            cursor=cursor,
+        )
+        return self._runtime.store.jobs(query)
+
+    def verify(self, job_id: str) -> dict[str, Any]:
+        """Whether a job has ended, and how: made for polling from a web page.
+
+        Returns:
+            ``job_id``, ``completed``, ``state``, ``successful`` (None until it has ended),
+            ``progress`` (None, or ``current``, ``total``, ``text``, ``percent``), and what the
+            strategy's ``meta`` adds.
+
+        Raises:
+            UnknownJob: The id was never recorded in this namespace.
+        """
+        job = self._job(job_id)
+        completed, meta = job.is_final, {}
+        for strategy in self._runtime.strategies_for(job.task):
+            completed = bool(strategy.completed(job_id))
+            meta = dict(strategy.meta(job_id) or {})
+        progress = None
+        if job.progress is not None:
+            progress = {**asdict(job.progress), "percent": job.progress.percent}
+        return {
+            **meta,
+            "job_id": job_id,
+            "completed": completed,
+            "state": str(job.state),
+            "successful": job.state is JobState.SUCCESS if job.is_final else None,
+            "progress": progress,
+        }
+
+    def counts(self) -> Mapping[JobState, int]:
+        """How many jobs are in each state."""
+        return self._runtime.store.counts()
+
+    def workers(self, *, alive: bool = True) -> Sequence[WorkerRecord]:
+        """The workers that hold a lease; with ``alive=False`` also those that are gone."""
+        return self._runtime.store.workers(alive=alive)
+
+    def _job(self, job_id: str) -> JobRecord:
+        job = self._runtime.store.job(job_id)
+        if job is None:
+            raise UnknownJob(
+                f"job {job_id!r} was never recorded in namespace {self._runtime.settings.namespace!r}"
+            )
+        return job

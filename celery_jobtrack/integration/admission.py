@@ -1,0 +1,127 @@
+"""Every start asks the store, and every end tells it, in the process that runs the body."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from celery import states
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
+
+from celery_jobtrack.errors import GroupNotSet, StoreUnavailable
+from celery_jobtrack.integration.described import describe
+from celery_jobtrack.integration.header import Header
+from celery_jobtrack.integration.origin import origin_of_request
+from celery_jobtrack.integration.running import ATTRIBUTE, Running, running_of
+from celery_jobtrack.integration.runtime import Runtime
+from celery_jobtrack.model.requests import FinishRequest, StartRequest
+from celery_jobtrack.model.state import Outcome, Reason
+
+if TYPE_CHECKING:
+    from celery_jobtrack.model.job import ErrorInfo
+
+logger = logging.getLogger(__name__)
+
+_SEEN = "_jobtrack_seen"
+
+
+def admit(task: Any) -> None:
+    """Ask whether the body may run; called before it, once per request.
+
+    Raises:
+        Ignore: It may not: the message is acknowledged, and nothing is written anywhere.
+        GroupNotSet: The task must run in a group and its message names none.
+    """
+    request = task.request
+    runtime = Runtime.of(task.app)
+    if runtime is None or request.called_directly or vars(request).get(_SEEN) or not runtime.enabled:
+        return
+    header = Header.of_request(request)
+    if header is None and not runtime.tracks(task.name):
+        return
+    setattr(request, _SEEN, True)
+    running = _ask(runtime, task, header or Header())
+    setattr(request, ATTRIBUTE, running)
+    _write_started(task)
+    if getattr(task, "group_required", False) and running.start.origin.group_id is None:
+        raise GroupNotSet(
+            f"task {task.name} runs in a group only (group_required = True) and its message names none"
+        )
+
+
+def _ask(runtime: Runtime, task: Any, header: Header) -> Running:
+    origin = origin_of_request(runtime, task, header)
+    start = StartRequest(origin=origin, token=uuid.uuid4().hex, worker=runtime.worker())
+    try:
+        result = runtime.tracker.start(start)
+    except StoreUnavailable as error:
+        logger.error("job %s runs unrecorded for now: %s", origin.job_id, error)  # noqa: TRY400
+        return Running(runtime, start, header, None)
+    if not result.admitted:
+        logger.info("job %s (%s) is not run: %s", origin.job_id, task.name, result.refusal)
+        raise Ignore(f"not run: {result.refusal}")
+    return Running(runtime, start, header, result.job)
+
+
+def _write_started(task: Any) -> None:
+    """Celery's own STARTED, which Celery would write before asking us (see ``TrackedTask.bind``)."""
+    request = task.request
+    ignore = request.ignore_result if request.ignore_result is not None else task.ignore_result
+    if getattr(task, "writes_started", False) and not request.is_eager and not ignore:
+        meta = {"pid": os.getpid(), "hostname": request.hostname}
+        task.backend.store_result(request.id, meta, states.STARTED, request=request)
+
+
+def conclude(task: Any, state: str | None, retval: Any) -> None:
+    """Tell how the body ended. Called after it, and after Celery has written its own result."""
+    running = running_of(task)
+    if running is None or running.closed:
+        return
+    ending = _ending(task, running, state, retval)
+    if ending is None:
+        return
+    outcome, reason, error = ending
+    running.closed = True
+    try:
+        running.flush_progress()
+        result = running.runtime.tracker.finish(
+            FinishRequest(start=running.start, outcome=outcome, reason=reason, error=error)
+        )
+    except StoreUnavailable:
+        logger.exception("the end of job %s (%s) is not recorded", running.start.origin.job_id, outcome)
+        return
+    if not result.applied:
+        logger.warning(
+            "job %s ended as %s, but this attempt had been closed before: the outcome is kept beside it",
+            running.start.origin.job_id,
+            outcome,
+        )
+
+
+def _ending(
+    task: Any, running: Running, state: str | None, retval: Any
+) -> tuple[Outcome, Reason | None, ErrorInfo | None] | None:
+    """What Celery's word for the end means; None when the main process will tell."""
+    if state == states.SUCCESS:
+        return Outcome.SUCCESS, None, None
+    if state == states.FAILURE:
+        timeout = isinstance(retval, SoftTimeLimitExceeded)
+        return Outcome.FAILURE, Reason.TIMEOUT if timeout else Reason.ERROR, _described(retval)
+    if state == states.RETRY:
+        return Outcome.RETRY, None, _described(getattr(retval, "exc", None))
+    if state == states.IGNORED:
+        if running.replaced:
+            return Outcome.REPLACED, None, None
+        return Outcome.SKIPPED, Reason.IGNORED, None
+    if state == states.REJECTED:
+        # A message that was acknowledged before it ran cannot be given back.
+        if getattr(retval, "requeue", False) and task.acks_late and not task.request.is_eager:
+            return Outcome.REQUEUED, None, None
+        return Outcome.FAILURE, Reason.REJECTED, _described(getattr(retval, "reason", None) or retval)
+    return None
+
+
+def _described(error: Any) -> ErrorInfo | None:
+    return describe(error) if isinstance(error, BaseException) else None

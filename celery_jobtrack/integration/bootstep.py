@@ -1,0 +1,114 @@
+"""The worker's part: register, heartbeat, checker, goodbye."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps, signals
+
+from celery_jobtrack.errors import JobTrackError
+from celery_jobtrack.integration.loop import Loop
+from celery_jobtrack.integration.runtime import NEVER_TRACKED, Runtime
+from celery_jobtrack.integration.task import track
+from celery_jobtrack.tracking.reaper import Reaper
+
+if TYPE_CHECKING:
+    from celery_jobtrack.tracking.checker import Checker
+
+logger = logging.getLogger(__name__)
+
+UID = "celery_jobtrack"
+
+
+class JobTrackStep(bootsteps.StartStopStep):
+    """Opens the store before the pool forks, and keeps the worker's lease as long as it runs."""
+
+    name = "JobTrack"
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._loops: list[Loop] = []
+        self._checker: Checker | None = None
+        runtime = Runtime.of(parent.app)
+        assert runtime is not None
+        self._runtime = runtime
+        self.enabled = _ready(runtime, parent.hostname)
+        if self.enabled:
+            _gate_tasks(runtime)
+            if not _forks(parent):
+                runtime.runs_bodies()
+            parent.jobtrack = self
+
+    def start(self, parent: Any) -> None:
+        """Keep the lease, and compete for the checker's."""
+        runtime, settings = self._runtime, self._runtime.settings
+        worker = runtime.identity.worker()
+        store = runtime.store
+        self._checker = runtime.checker()
+        self._loops = [
+            Loop("jobtrack-heartbeat", lambda: store.heartbeat(worker, settings.lease), settings.heartbeat),
+            Loop("jobtrack-checker", self._checker.tick, settings.check_interval),
+        ]
+        for loop in self._loops:
+            loop.start()
+
+    def goodbye(self) -> None:
+        """Close what is still open and end the lease; called when the pool is gone."""
+        for loop in self._loops:
+            loop.stop()
+        try:
+            if self._checker is not None:
+                self._checker.hand_over()
+            self._runtime.store.stop_worker(self._runtime.identity.worker().id)
+            Reaper(self._runtime.tracker).tick()
+        except JobTrackError as error:
+            logger.warning("the worker leaves without a goodbye: %s; its lease will end by itself", error)
+        self._runtime.close()
+
+
+def connect() -> None:
+    """Connect what a worker's processes have to be told of."""
+    signals.worker_process_init.connect(_on_pool_child, weak=False, dispatch_uid=f"{UID}.child")
+    signals.worker_shutdown.connect(_on_shutdown, weak=False, dispatch_uid=f"{UID}.shutdown")
+
+
+def _on_pool_child(**_: Any) -> None:
+    from celery import current_app
+
+    runtime = Runtime.of(current_app._get_current_object())
+    if runtime is not None:
+        runtime.identity.inherit()
+        runtime.runs_bodies()
+
+
+def _on_shutdown(sender: Any = None, **_: Any) -> None:
+    step = getattr(sender, "jobtrack", None)
+    if step is not None:
+        step.goodbye()
+
+
+def _ready(runtime: Runtime, hostname: str) -> bool:
+    """Check the settings, open the store and register; a worker that cannot does not start."""
+    try:
+        if not runtime.enabled:
+            return False
+        runtime.check_configuration()
+        runtime.wait_for_store()
+        runtime.store.register_worker(runtime.identity.become_worker(hostname), runtime.settings.lease)
+    except JobTrackError as error:
+        sys.exit(f"celery-jobtrack: {type(error).__name__}: {error}")
+    return True
+
+
+def _gate_tasks(runtime: Runtime) -> None:
+    """Every task asks before it runs: tracking follows our header, not the task's class."""
+    for name, task in runtime.app.tasks.items():
+        if not name.startswith(NEVER_TRACKED) or name == "celery.accumulate":
+            track(task)
+
+
+def _forks(worker: Any) -> bool:
+    module = getattr(worker.pool_cls, "__module__", "")
+    return module == "celery.concurrency.prefork"

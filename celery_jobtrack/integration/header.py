@@ -1,0 +1,54 @@
+"""What we add to a message's headers, under one key, so that it survives brokers and versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY = "jobtrack"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """Marks a message as a tracked job's. Fields that a newer version added are ignored."""
+
+    group_id: str | None = None
+    tags: tuple[str, ...] = ()
+    run: int = 1
+    max_retries: int | None = None
+
+    def dump(self) -> dict[str, Any]:
+        """As it stands in the message."""
+        dumped: dict[str, Any] = {"v": VERSION}
+        if self.group_id is not None:
+            dumped["group"] = self.group_id
+        if self.tags:
+            dumped["tags"] = list(self.tags)
+        if self.run != 1:
+            dumped["run"] = self.run
+        if self.max_retries is not None:
+            dumped["max_retries"] = self.max_retries
+        return dumped
+
+    @classmethod
+    def load(cls, headers: Mapping[str, Any]) -> Header | None:
+        """From a message's headers; None if the message is not a tracked job's."""
+        found = headers.get(KEY)
+        if not isinstance(found, dict) or not isinstance(found.get("v"), int):
+            return None
+        return cls(
+            group_id=found.get("group"),
+            tags=tuple(found.get("tags") or ()),
+            run=found.get("run") or 1,
+            max_retries=found.get("max_retries"),
+        )
+
+    @classmethod
+    def of_request(cls, request: Any) -> Header | None:
+        """From a running task's request. An eager run has its headers one level deeper."""
+        attributes = vars(request)
+        return cls.load(attributes) or cls.load(attributes.get("headers") or {})

@@ -1,0 +1,90 @@
+"""What is kept of a job's message, so that the job can be published again from the store."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+from celery.app.amqp import task_message
+from kombu import serialization
+from kombu.utils.json import dumps, loads
+
+from celery_jobtrack.errors import InvalidPayload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VERSION = 1
+_OPTIONS = (
+    "queue",
+    "exchange",
+    "routing_key",
+    "priority",
+    "delivery_mode",
+    "compression",
+    "serializer",
+    "expiration",
+)
+
+
+def serialise(task: str, body: Any, serializer: str) -> tuple[str, str, Any]:
+    """The body as it will be sent: content type, encoding, data.
+
+    Raises:
+        InvalidPayload: The arguments cannot be sent with this serializer.
+    """
+    try:
+        content_type, encoding, data = serialization.dumps(body, serializer=serializer)
+    except Exception as error:
+        raise InvalidPayload(
+            f"the arguments of {task} cannot be sent as {serializer}: {error}; "
+            "pass what it can hold (an id instead of an object), or choose another serializer"
+        ) from error
+    return content_type, encoding, data
+
+
+def pack(task: str, message: task_message, body: tuple[str, str, Any], options: Mapping[str, Any]) -> bytes:
+    """The task, its body, headers and options in one piece; not the broker's envelope."""
+    content_type, encoding, data = body
+    text = data if isinstance(data, str) else base64.b64encode(data).decode()
+    kept = {
+        "v": VERSION,
+        "task": task,
+        "headers": message.headers,
+        "properties": message.properties,
+        "type": content_type,
+        "encoding": encoding,
+        "body": text,
+        "binary": not isinstance(data, str),
+        "options": {name: _plain(options[name]) for name in _OPTIONS if options.get(name) is not None},
+    }
+    packed: str = dumps(kept)
+    return packed.encode("utf-8", "surrogatepass")
+
+
+class Kept:
+    """A message that was kept."""
+
+    def __init__(self, packed: bytes) -> None:
+        kept = loads(packed.decode("utf-8", "surrogatepass"))
+        self.task: str = kept["task"]
+        self.headers: dict[str, Any] = kept["headers"]
+        self.options: dict[str, Any] = kept["options"]
+        self._properties = kept["properties"]
+        data = base64.b64decode(kept["body"]) if kept["binary"] else kept["body"]
+        # Our own store gave it: it is trusted as the broker is.
+        self.body = serialization.loads(data, kept["type"], kept["encoding"], accept={kept["type"]})
+
+    def message(self) -> task_message:
+        """As Celery's publishing takes it."""
+        return task_message(self.headers, self._properties, self.body, None)
+
+    @property
+    def embed(self) -> dict[str, Any]:
+        """Callbacks, errbacks, chain and chord."""
+        return self.body[2] or {} if isinstance(self.body, (list, tuple)) and len(self.body) > 2 else {}  # noqa: PLR2004
+
+
+def _plain(option: Any) -> Any:
+    # Queues and exchanges may be given as kombu objects: their name finds them again.
+    return getattr(option, "name", option)

@@ -1,0 +1,67 @@
+"""Celery, as tracking sees it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack.integration import backend
+from celery_jobtrack.integration.kept import Kept
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from celery_jobtrack.integration.runtime import Runtime
+    from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.job import JobRecord
+    from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
+
+logger = logging.getLogger(__name__)
+
+DELIVER = "celery_jobtrack.deliver"
+CHECK = "celery_jobtrack.check"
+
+
+class CeleryPorts:
+    """The ports of ``tracking`` over one app."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    @property
+    def sender(self) -> Any:
+        return self._runtime.sender
+
+    def strategies_for(self, task: str) -> Iterable[TrackingStrategy]:
+        return self._runtime.strategies_for(task)
+
+    def group_for(self, record: GroupRecord) -> Any:
+        return self._runtime.group_for(record)
+
+    def delivers_here(self) -> bool:
+        return self._runtime.delivers_here()
+
+    def request_delivery(self) -> None:
+        try:
+            self._runtime.app.tasks[DELIVER].apply_async(expires=60, ignore_result=True)
+        except Exception:  # noqa: BLE001 - the event is recorded; the checker asks again
+            logger.warning("the broker took no request to deliver events; the checker will ask again")
+
+    def publish_again(self, job: JobRecord, message: bytes) -> None:  # noqa: ARG002 - the message has all
+        kept = Kept(message)
+        app = self._runtime.app
+        with app.producer_or_acquire() as producer:
+            app.amqp.send_untracked(producer, kept.task, kept.message(), **kept.options)
+
+    def queue_is_empty(self, queue: str) -> bool | None:
+        with self._runtime.app.connection_for_read() as connection:
+            try:
+                channel = connection.default_channel
+                return bool(channel.queue_declare(queue, passive=True).message_count == 0)
+            except connection.channel_errors:
+                return True  # there is no such queue, so there is no message in it
+            except connection.connection_errors:
+                return None
+
+    def tell_backend(self, job: JobRecord, message: bytes | None) -> None:
+        backend.tell(self._runtime.app, job, message)

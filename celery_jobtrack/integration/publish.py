@@ -1,0 +1,260 @@
+"""Publishing: the one place through which every message goes, whoever sends it.
+
+``before_task_publish`` cannot refuse and no signal tells of a publish that failed, but
+``apply_async``, ``send_task``, retries, beat and canvas all end in ``app.amqp.send_task_message``,
+and Celery lets an app name the class of ``app.amqp``. So the job is recorded there, before its
+message is sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+from celery.app.amqp import AMQP
+from kombu.utils.objects import cached_property
+
+from celery_jobtrack.errors import ConfigurationError, GroupNotSet, InvalidPayload, StoreUnavailable
+from celery_jobtrack.integration.described import describe
+from celery_jobtrack.integration.header import KEY, Header
+from celery_jobtrack.integration.kept import pack, serialise
+from celery_jobtrack.integration.origin import origin_of_message
+from celery_jobtrack.integration.running import Running, current
+from celery_jobtrack.integration.runtime import Runtime
+from celery_jobtrack.model.names import check_name
+from celery_jobtrack.model.requests import EnqueueRequest, Origin, RetryRequest, SettleRequest, StartRequest
+from celery_jobtrack.model.state import QUEUED, JobState, Outcome, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from celery import Celery
+
+logger = logging.getLogger(__name__)
+
+OPTIONS = ("job_group", "tags", "jobtrack_max_retries")
+"""Options of ``apply_async`` that are ours; they never reach the broker."""
+
+
+class TrackedAMQP(AMQP):
+    """Celery's ``AMQP``, with every publish of a tracked job recorded first."""
+
+    @cached_property
+    def send_task_message(self) -> Callable[..., Any]:
+        """Celery's sender with tracking around it."""
+        send = self.send_untracked
+
+        def send_tracked(producer: Any, name: str, message: Any, **options: Any) -> Any:
+            own = {option: options.pop(option) for option in OPTIONS if option in options}
+            runtime = Runtime.of(self.app)
+            if runtime is None or not runtime.enabled:
+                return send(producer, name, message, **options)
+            return _Publication(runtime, send, name, message, own, options).run(producer)
+
+        return send_tracked
+
+    @cached_property
+    def send_untracked(self) -> Callable[..., Any]:
+        """Celery's own sender."""
+        sender: Callable[..., Any] = self._create_task_sender()
+        return sender
+
+
+def install(app: Celery) -> None:
+    """Have an app publish through ``TrackedAMQP``, also when its ``amqp`` is in use already."""
+    base = type(app.amqp) if "amqp" in vars(app) else _class_of(app.amqp_cls)
+    if issubclass(base, TrackedAMQP):
+        return
+    tracked = TrackedAMQP if base is AMQP else type(base.__name__, (TrackedAMQP, base), {})
+    if "amqp" in vars(app):
+        app.amqp.__class__ = tracked
+        vars(app.amqp).pop("send_task_message", None)
+    app.amqp_cls = f"{__name__}:TrackedAMQP" if tracked is TrackedAMQP else tracked
+
+
+def _class_of(named: Any) -> type:
+    from kombu.utils.imports import symbol_by_name
+
+    found: type = symbol_by_name(named)
+    return found
+
+
+class _Publication:
+    """One message on its way: whether it is tracked, what is recorded, what follows a failure."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        send: Callable[..., Any],
+        name: str,
+        message: Any,
+        own: Mapping[str, Any],
+        options: dict[str, Any],
+    ) -> None:
+        self._runtime = runtime
+        self._send = send
+        self._name = name
+        self._message = message
+        self._own = own
+        self._options = options
+        self._headers: dict[str, Any] = {**message.headers, **(options.get("headers") or {})}
+        self._running = self._running_here()
+
+    def run(self, producer: Any) -> Any:
+        header = self._header()
+        if header is None:
+            return self._send(producer, self._name, self._message, **self._options)
+        origin, kept = self._prepare(header)
+        self._message.headers[KEY] = header.dump()
+        recorded = self._record(origin, kept, header)
+        try:
+            return self._send(producer, self._name, self._message, **self._options)
+        except Exception as error:
+            if recorded:
+                self._publish_failed(origin, error)
+            raise
+
+    def _running_here(self) -> Running | None:
+        """The open attempt, if this message is its retry or its replacement: it has the same id."""
+        running = current()
+        same = running is not None and running.start.origin.job_id == self._headers["id"]
+        return running if same else None
+
+    def _header(self) -> Header | None:
+        """What goes along; None if this job is not tracked."""
+        if self._running is not None:
+            return self._running.header
+        given = Header.load(self._headers)
+        group_id = self._group_id(given)
+        if self._tracked(given, group_id):
+            task = self._runtime.known_task(self._name)
+            if (
+                group_id is None
+                and getattr(task, "group_required", False)
+                and not self._headers.get("retries")
+            ):
+                raise GroupNotSet(
+                    f"task {self._name} runs in a group only (group_required = True) and was given none; "
+                    "pass job_group=, or dispatch it with .in_group(group)"
+                )
+            return Header(
+                group_id=group_id,
+                tags=self._tags(given),
+                run=given.run if given else 1,
+                max_retries=self._own.get("jobtrack_max_retries") or (given.max_retries if given else None),
+            )
+        return None
+
+    def _tracked(self, given: Header | None, group_id: str | None) -> bool:
+        if given is not None or group_id is not None or self._runtime.tracks(self._name):
+            return True
+        if self._headers.get("replaced_task_nesting"):
+            # A replacement of a tracked job goes on under its id, whatever task runs last.
+            return self._runtime.store.job(self._headers["id"]) is not None
+        return False
+
+    def _group_id(self, given: Header | None) -> str | None:
+        group = self._own.get("job_group")
+        if group is None:
+            return given.group_id if given else None
+        group_id = getattr(group, "id", group)
+        if not isinstance(group_id, str):
+            raise InvalidPayload(f"job_group must be a group or the id of one, not {group!r}")
+        return group_id
+
+    def _tags(self, given: Header | None) -> tuple[str, ...]:
+        tags = self._own.get("tags")
+        if tags is None:
+            return given.tags if given else ()
+        if isinstance(tags, str):
+            raise InvalidPayload(f"tags must be a list of names, not the string {tags!r}")
+        return tuple(check_name("a tag", tag, InvalidPayload) for tag in tags)
+
+    def _prepare(self, header: Header) -> tuple[Origin, bytes | None]:
+        check_name("a task id", self._headers["id"], InvalidPayload)
+        amqp = self._runtime.app.amqp
+        queue = self._options.get("queue") or (None if self._options.get("exchange") else amqp.default_queue)
+        queue_name = getattr(queue, "name", queue) or self._options.get("routing_key")
+        body = self._message.body
+        if not isinstance(body, tuple):
+            raise ConfigurationError("tracking needs task_protocol = 2, which is Celery's default")
+        serializer = self._options.get("serializer") or self._runtime.app.conf.task_serializer
+        sent = serialise(self._name, body, serializer)
+        priority = self._options.get("priority")
+        origin = origin_of_message(
+            self._runtime, self._name, self._headers, header, body=body, queue=queue_name, priority=priority
+        )
+        return origin, self._pack(sent, header, {**self._options, "queue": queue_name})
+
+    def _pack(self, sent: tuple[str, str, Any], header: Header, options: Mapping[str, Any]) -> bytes | None:
+        task = self._runtime.known_task(self._name)
+        keep = getattr(task, "keep_message", None)
+        if not (self._runtime.settings.keep_message if keep is None else keep):
+            return None
+        message = self._message._replace(headers={**self._headers, KEY: header.dump()})
+        try:
+            return pack(self._name, message, sent, options)
+        except (TypeError, ValueError) as error:
+            logger.warning(
+                "the headers of a %s job cannot be kept, so it cannot be published again: %s",
+                self._name,
+                error,
+            )
+            return None
+
+    def _record(self, origin: Origin, kept: bytes | None, header: Header) -> bool:
+        try:
+            if self._running is not None:
+                self._record_next(self._running.start, origin, kept, self._running)
+            elif origin.retries and (start := self._start_in_lost_child(origin)) is not None:
+                self._record_next(start, origin, kept, None)
+            else:
+                self._runtime.tracker.enqueue(EnqueueRequest(origin=origin, message=kept))
+        except StoreUnavailable as error:
+            if header.group_id is not None or self._runtime.settings.on_store_error == "raise":
+                raise
+            logger.error("a %s job is sent unrecorded, its start will record it: %s", self._name, error)  # noqa: TRY400
+            return False
+        return True
+
+    def _record_next(
+        self, start: StartRequest, origin: Origin, kept: bytes | None, running: Running | None
+    ) -> None:
+        error = sys.exc_info()[1]
+        retried = origin.retries > start.origin.retries
+        request = RetryRequest(
+            start=start,
+            origin=origin,
+            message=kept,
+            outcome=Outcome.RETRY if retried else Outcome.REPLACED,
+            error=describe(error) if error is not None and retried else None,
+        )
+        self._runtime.tracker.retry(request)
+        if running is not None:
+            running.closed = True
+
+    def _start_in_lost_child(self, origin: Origin) -> StartRequest | None:
+        """Celery 5.7 retries a task whose pool child was lost from the main process."""
+        if not self._runtime.identity.is_set:
+            return None
+        worker = self._runtime.identity.worker()
+        for attempt in self._runtime.store.attempts(origin.job_id):
+            if attempt.is_open and attempt.worker_id == worker.id:
+                before = Origin(job_id=origin.job_id, task=origin.task, retries=attempt.retries)
+                return StartRequest(origin=before, token=attempt.token, worker=worker)
+        return None
+
+    def _publish_failed(self, origin: Origin, error: Exception) -> None:
+        request = SettleRequest(
+            origin=origin,
+            state=JobState.FAILURE,
+            reason=Reason.PUBLISH_FAILED,
+            error=describe(error),
+            only_from=QUEUED,
+            record_unknown=False,
+        )
+        try:
+            self._runtime.tracker.settle(request, tell=self._running is not None)
+        except StoreUnavailable:
+            logger.exception("job %s was not published and stays recorded as ENQUEUED", origin.job_id)

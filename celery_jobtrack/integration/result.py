@@ -1,0 +1,68 @@
+"""The result of a tracked job."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from celery.exceptions import TimeoutError as CeleryTimeoutError
+from celery.result import AsyncResult, assert_will_not_block
+
+from celery_jobtrack.errors import Disabled, UnknownJob
+from celery_jobtrack.integration.runtime import Runtime
+
+if TYPE_CHECKING:
+    from celery_jobtrack.model.job import JobRecord
+
+
+class TrackedResult(AsyncResult):  # type: ignore[type-arg]
+    """An ``AsyncResult`` that also asks the store; it needs no result backend for that."""
+
+    def job(self) -> JobRecord:
+        """The job as it is recorded.
+
+        Raises:
+            UnknownJob: It was never recorded.
+        """
+        found = self._runtime().store.job(self.id)
+        if found is None:
+            raise UnknownJob(f"job {self.id!r} was never recorded")
+        return found
+
+    def cancel(self) -> bool:
+        """See that the job does not run: a queued one never starts, a running one is told.
+
+        Returns:
+            Whether the job ended by this call; False when it is running or had ended.
+
+        Raises:
+            UnknownJob: It was never recorded.
+        """
+        return self._runtime().tracker.cancel(self.id).applied
+
+    def wait_settled(self, timeout: float | None = None) -> JobRecord:
+        """Wait until the job has ended.
+
+        Args:
+            timeout: Seconds; None waits for ever.
+
+        Raises:
+            UnknownJob: It was never recorded.
+            celery.exceptions.TimeoutError: It has not ended in time.
+            RuntimeError: Called inside of a task, where waiting can block every worker.
+        """
+        assert_will_not_block()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = 0.02
+        while not (job := self.job()).is_final:
+            if deadline is not None and time.monotonic() + pause > deadline:
+                raise CeleryTimeoutError(f"job {self.id} is {job.state} after {timeout:g} s")
+            time.sleep(pause)
+            pause = min(0.5, pause * 1.5)
+        return job
+
+    def _runtime(self) -> Runtime:
+        runtime = Runtime.of(self.app)
+        if runtime is None or not runtime.enabled:
+            raise Disabled("tracking is off for this app, so there is no store to ask")
+        return runtime

@@ -1,0 +1,259 @@
+"""Everything that tracking is in one process of one app."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack.config import Settings
+from celery_jobtrack.errors import Disabled, SchemaMismatch, StoreUnavailable
+from celery_jobtrack.integration.identity import Identity
+from celery_jobtrack.integration.loop import Loop
+from celery_jobtrack.integration.ports import CeleryPorts
+from celery_jobtrack.strategies.resolve import resolve, task_strategy
+from celery_jobtrack.tracking.checker import Checker
+from celery_jobtrack.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from celery import Celery
+
+    from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.requests import Worker
+    from celery_jobtrack.strategies.contract import Store
+    from celery_jobtrack.strategies.resolve import Resolved
+    from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
+
+logger = logging.getLogger(__name__)
+
+ATTRIBUTE = "_jobtrack_runtime"
+NEVER_TRACKED = ("celery.", "celery_jobtrack.")
+
+
+class Runtime:
+    """The settings, the store, the tracker and the identity of one app in this process.
+
+    Nothing is read or opened before it is needed, so an app may be configured after it is made.
+
+    Args:
+        app: The Celery app.
+        sender: The sender of every signal: the ``JobTrack``.
+        group_for: Makes of a group's record what users get.
+    """
+
+    def __init__(self, app: Celery, *, sender: Any, group_for: Callable[[GroupRecord], Any]) -> None:
+        self.app = app
+        self.sender = sender
+        self.group_for = group_for
+        self.identity = Identity()
+        self.ports = CeleryPorts(self)
+        self.receivers: tuple[Any, ...] = ()
+        """Of Celery's signals, which hold them weakly."""
+        self._lock = threading.RLock()
+        self._settings: Settings | None = None
+        self._resolved: Resolved | None = None
+        self._tracker: Tracker | None = None
+        self._task_strategies: dict[str, tuple[TrackingStrategy, ...]] = {}
+        self._runs_bodies = False
+        self._eager = threading.local()
+        self._ad_hoc: Loop | None = None
+        self._warned = False
+        setattr(app, ATTRIBUTE, self)
+        here = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _after_fork(here))
+
+    @staticmethod
+    def of(app: Any) -> Runtime | None:
+        """The app's runtime, or None if tracking is not installed on it."""
+        found: Runtime | None = getattr(app, ATTRIBUTE, None)
+        return found
+
+    # -- settings and store -----------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """The app's settings, read and checked at first use. Raises ConfigurationError."""
+        if self._settings is None:
+            self._settings = Settings.read(self.app.conf)
+        return self._settings
+
+    @property
+    def enabled(self) -> bool:
+        """Whether jobs are tracked; warns once when they are not."""
+        enabled = self.settings.enabled
+        if not enabled and not self._warned:
+            self._warned = True
+            logger.warning("jobtrack_enabled is False: jobs are dispatched and run, and are not tracked")
+        return enabled
+
+    @property
+    def tracker(self) -> Tracker:
+        """The tracker over the opened store.
+
+        Raises:
+            Disabled: ``jobtrack_enabled`` is False.
+            StoreUnavailable: The store cannot be opened.
+        """
+        if self._tracker is None:
+            self._open()
+        assert self._tracker is not None
+        return self._tracker
+
+    @property
+    def store(self) -> Store:
+        """The opened store; raises as ``tracker`` does."""
+        return self.tracker.store
+
+    def resolved(self) -> Resolved:
+        """The store and the plain strategy, not opened. Raises ConfigurationError."""
+        with self._lock:
+            if self._resolved is None:
+                settings = self.settings
+                self._resolved = resolve(settings.strategy, self.app.conf, namespace=settings.namespace)
+            return self._resolved
+
+    def _open(self) -> None:
+        if not self.settings.enabled:
+            raise Disabled("jobtrack_enabled is False, so there is no store to ask; set it to True")
+        with self._lock:
+            if self._tracker is None:
+                store = self.resolved().store
+                store.open()
+                self._tracker = Tracker(store, self.ports)
+
+    def wait_for_store(self) -> None:
+        """Open the store, waiting for it up to ``jobtrack_store_wait`` seconds.
+
+        Raises:
+            StoreUnavailable: It did not answer in that time, or its schema does not fit.
+        """
+        deadline = time.monotonic() + self.settings.store_wait
+        wait = 0.1
+        while True:
+            try:
+                _ = self.tracker
+            except SchemaMismatch:
+                raise
+            except StoreUnavailable as error:
+                if time.monotonic() + wait > deadline:
+                    raise StoreUnavailable(
+                        f"{error} (waited {self.settings.store_wait:g} s, jobtrack_store_wait)"
+                    ) from error
+                logger.warning("%s; trying again", error)
+                time.sleep(wait)
+                wait = min(2 * wait, 2.0)
+            else:
+                return
+
+    def close(self) -> None:
+        """Let go of the store and of every thread."""
+        if self._ad_hoc is not None:
+            self._ad_hoc.stop()
+            self._ad_hoc = None
+        with self._lock:
+            if self._tracker is not None:
+                if self.identity.is_set and not self._runs_bodies:
+                    self._tracker.store.stop_worker(self.identity.worker().id)
+                self._tracker.store.close()
+                self._tracker = None
+                self._resolved = None
+
+    def checker(self) -> Checker:
+        """A checker over the store."""
+        return Checker(self.tracker, self.settings)
+
+    # -- strategies and tasks ------------------------------------------------------------------------
+
+    def tracks(self, task_name: str) -> bool:
+        """Whether jobs of this task are tracked whoever sends them."""
+        if task_name.startswith(NEVER_TRACKED):
+            return False
+        return self.settings.track_all or getattr(self.known_task(task_name), "is_tracked", False)
+
+    def known_task(self, task_name: str) -> Any:
+        """The registered task, or None. Does not finalise the app, as ``app.tasks`` would."""
+        return self.app._tasks.get(task_name)  # noqa: SLF001 - the public way has that side effect
+
+    def strategies_for(self, task_name: str) -> tuple[TrackingStrategy, ...]:
+        """The plain strategies that are told about jobs of a task; made once."""
+        known = self._task_strategies.get(task_name)
+        if known is None:
+            named = getattr(self.known_task(task_name), "tracking_strategy", None)
+            if named is not None:
+                known = (task_strategy(named, task_name),)
+            else:
+                listener = self.resolved().listener
+                known = () if listener is None else (listener,)
+            self._task_strategies[task_name] = known
+        return known
+
+    def check_configuration(self) -> None:
+        """Read everything that can be wrong, so that it is refused at start-up.
+
+        Raises:
+            ConfigurationError: A setting, a strategy or a task's declaration is wrong.
+        """
+        if not self.enabled:
+            return
+        self.resolved()
+        for name in list(self.app._tasks):  # noqa: SLF001
+            if getattr(self.known_task(name), "is_tracked", False):
+                self.strategies_for(name)
+
+    # -- this process ----------------------------------------------------------------------------------
+
+    def runs_bodies(self) -> None:
+        """This process is one of a worker that run tasks, so it may call the listeners of groups."""
+        self._runs_bodies = True
+
+    def delivers_here(self) -> bool:
+        """Whether this process may call the listeners of groups at this moment."""
+        return self._runs_bodies or getattr(self._eager, "depth", 0) > 0
+
+    @contextmanager
+    def eagerly(self) -> Iterator[None]:
+        """This thread runs a job without a worker, and stands in for one meanwhile."""
+        self._eager.depth = getattr(self._eager, "depth", 0) + 1
+        try:
+            yield
+        finally:
+            self._eager.depth -= 1
+
+    def worker(self) -> Worker:
+        """Who runs a body here; a process that is no worker takes a lease of its own."""
+        if not self.identity.is_set:
+            with self._lock:
+                if not self.identity.is_set:
+                    self._become_ad_hoc()
+        return self.identity.worker()
+
+    def _become_ad_hoc(self) -> None:
+        settings, store = self.settings, self.store
+        worker = self.identity.become_ad_hoc()
+        store.register_worker(worker, settings.lease)
+        self._ad_hoc = Loop(
+            "jobtrack-heartbeat", lambda: store.heartbeat(worker, settings.lease), settings.heartbeat
+        )
+        self._ad_hoc.start()
+
+    def after_fork(self) -> None:
+        """A child has other connections, other locks, and no threads."""
+        self._lock = threading.RLock()
+        self._eager = threading.local()
+        if self._ad_hoc is not None:
+            self._ad_hoc = None
+            self.identity.forget()
+        if self._tracker is not None:
+            self._tracker.store.after_fork()
+
+
+def _after_fork(runtime: weakref.ref[Runtime]) -> None:
+    here = runtime()
+    if here is not None:
+        here.after_fork()

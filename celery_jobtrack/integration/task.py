@@ -1,0 +1,212 @@
+"""The base class of tracked tasks, as far as running and publishing go."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from celery import Task
+from celery.utils import gen_unique_id
+
+from celery_jobtrack.errors import GroupNotSet
+from celery_jobtrack.integration.admission import admit
+from celery_jobtrack.integration.header import KEY, Header
+from celery_jobtrack.integration.publish import OPTIONS
+from celery_jobtrack.integration.result import TrackedResult
+from celery_jobtrack.integration.running import running_of
+from celery_jobtrack.integration.runtime import Runtime
+from celery_jobtrack.integration.shown import show
+from celery_jobtrack.model.job import JobRecord, Progress
+from celery_jobtrack.model.requests import EnqueueRequest, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_GATE = "_jobtrack_gate"
+
+
+class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscripted before Celery 5.6
+    """A task whose jobs are recorded. Hooks may be overridden with or without ``super()``."""
+
+    abstract = True
+    is_tracked: ClassVar[bool] = True
+
+    group_required: bool = False
+    """Whether a job of this task must belong to a group."""
+    tracking_strategy: Any = None
+    """A plain strategy that is told about this task's jobs, instead of the app's."""
+    record_args: str | None = None
+    """How arguments are shown and kept, instead of ``jobtrack_record_args``."""
+    keep_message: bool | None = None
+    """Whether a job can be published again from the store, instead of ``jobtrack_keep_message``."""
+    writes_started: bool = False
+    """Celery's ``track_started``, taken over (see ``bind``)."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        gate(cls)
+
+    @classmethod
+    def bind(cls, app: Any) -> Any:
+        """Bind to an app, and take ``track_started`` over.
+
+        Celery writes STARTED before ``before_start``, so a refused copy of a job would overwrite
+        its result with it. It is written after admission instead.
+        """
+        bound = super().bind(app)
+        if cls.track_started:
+            cls.writes_started, cls.track_started = True, False
+        return bound
+
+    def before_start(self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Ask whether the job may run."""
+        admit(self)
+
+    # -- inside of a running job -------------------------------------------------------------------
+
+    @property
+    def current_job(self) -> JobRecord | None:
+        """The running job as it was recorded at its start; None when it is not tracked."""
+        running = running_of(self)
+        return None if running is None else running.job
+
+    @property
+    def job_group(self) -> Any:
+        """The group of the running job; None without one."""
+        running = running_of(self)
+        if running is None or running.start.origin.group_id is None:
+            return None
+        record = running.runtime.store.group(running.start.origin.group_id)
+        return None if record is None else running.runtime.group_for(record)
+
+    @property
+    def attempt(self) -> int | None:
+        """The number of the running attempt: 1, 2, …; None when the job is not tracked."""
+        running = running_of(self)
+        return None if running is None else running.number
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the running job or its group was cancelled: long bodies look here and stop.
+
+        The store is asked at most once a second.
+        """
+        running = running_of(self)
+        return running is not None and running.is_cancelled()
+
+    def progress(self, current: float, total: float | None = None, text: str = "") -> None:
+        """Record how far the running job is; safe in a tight loop, it writes at most twice a second.
+
+        Args:
+            current: How much is done.
+            total: How much there is to do, in the same unit; None if it is not known.
+            text: What is being done.
+        """
+        running = running_of(self)
+        if running is not None:
+            running.progress(Progress(current=current, total=total, text=text))
+
+    # -- publishing ----------------------------------------------------------------------------------
+
+    def AsyncResult(self, task_id: str, **kwargs: Any) -> TrackedResult:  # noqa: N802 - Celery's name
+        """The result of a job of this task."""
+        return TrackedResult(
+            task_id, **{"backend": self.backend, "task_name": self.name, "app": self.app, **kwargs}
+        )
+
+    def retry(self, *args: Any, **kwargs: Any) -> Any:
+        """Celery's ``retry``; ``max_retries`` given at the dispatch goes before the task's."""
+        running = running_of(self)
+        if running is not None and running.header.max_retries is not None:
+            kwargs.setdefault("max_retries", running.header.max_retries)
+        return super().retry(*args, **kwargs)
+
+    def replace(self, sig: Any) -> Any:
+        """Celery's ``replace``; the job stays open until the replacement settles it."""
+        running = running_of(self)
+        if running is not None:
+            running.replaced = True
+        return super().replace(sig)
+
+    def apply(  # type: ignore[override] # the stubs list Celery's options one by one
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        link: Any = None,
+        link_error: Any = None,
+        task_id: str | None = None,
+        retries: int | None = None,
+        throw: bool | None = None,
+        logfile: str | None = None,
+        loglevel: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Celery's ``apply``: runs the job here and now, recorded like any other."""
+        own = {name: options.pop(name) for name in OPTIONS if name in options}
+        options |= {"link": link, "link_error": link_error, "retries": retries, "throw": throw}
+        options |= {"logfile": logfile, "loglevel": loglevel}
+        runtime = Runtime.of(self.app)
+        if runtime is None or not runtime.enabled:
+            return super().apply(args, kwargs, task_id=task_id, headers=headers, **options)
+        task_id = task_id or gen_unique_id()
+        if not retries:
+            headers = {**(headers or {}), KEY: self._enqueue_eagerly(runtime, task_id, args, kwargs, own)}
+        with runtime.eagerly():
+            return super().apply(args, kwargs, task_id=task_id, headers=headers, **options)
+
+    def _enqueue_eagerly(
+        self, runtime: Runtime, task_id: str, args: Any, kwargs: Any, own: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        group = own.get("job_group")
+        group_id = getattr(group, "id", group)
+        if group_id is None and self.group_required:
+            raise GroupNotSet(f"task {self.name} runs in a group only (group_required = True)")
+        header = Header(
+            group_id=group_id,
+            tags=tuple(own.get("tags") or ()),
+            max_retries=own.get("jobtrack_max_retries"),
+        )
+        shown_args, shown_kwargs = show(runtime.settings, args or (), kwargs or {}, task=self)
+        origin = Origin(
+            job_id=task_id,
+            task=self.name,
+            args=shown_args,
+            kwargs=shown_kwargs,
+            tags=header.tags,
+            group_id=group_id,
+            max_retries=header.max_retries,
+        )
+        runtime.tracker.enqueue(EnqueueRequest(origin=origin))
+        return header.dump()
+
+
+def gate(cls: type) -> None:
+    """Put admission before whatever ``before_start`` a class ends up with.
+
+    Users forget ``super()``, and a mixin's hook may come before ours in the order of classes. The
+    tracer looks hooks up on the class, so the gate has to stand there too.
+    """
+    inherited: Callable[..., Any] = cls.before_start  # type: ignore[attr-defined]
+    if inherited is TrackedTask.before_start or getattr(inherited, _GATE, False):
+        return
+
+    @functools.wraps(inherited)
+    def before_start(self: Any, task_id: str, args: Any, kwargs: Any) -> Any:
+        admit(self)
+        return inherited(self, task_id, args, kwargs)
+
+    setattr(before_start, _GATE, True)
+    cls.before_start = before_start  # type: ignore[attr-defined]
+
+
+def track(task: Any) -> None:
+    """Give a task that is not a ``TrackedTask`` the gate, without changing anything else about it."""
+    cls = type(task)
+    if issubclass(cls, TrackedTask) or getattr(cls.before_start, _GATE, False):
+        return
+    gated = type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__})
+    gate(gated)
+    if task.track_started:
+        gated.writes_started, gated.track_started = True, False  # type: ignore[attr-defined]
+    task.__class__ = gated

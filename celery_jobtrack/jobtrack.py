@@ -1,0 +1,137 @@
+"""The facade: one ``JobTrack`` per app."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+
+from celery_jobtrack.features.dispatch import DispatchingTask
+from celery_jobtrack.features.groups import Groups, JobGroup
+from celery_jobtrack.features.inspection import Inspection
+from celery_jobtrack.features.job_classes import JobClasses
+from celery_jobtrack.integration import bootstep, publish, tasks
+from celery_jobtrack.integration import signals as celery_signals
+from celery_jobtrack.integration.runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from celery import Celery
+
+    from celery_jobtrack.config import Settings
+    from celery_jobtrack.integration.result import TrackedResult
+    from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.strategies.contract import Store
+    from celery_jobtrack.tracking.checker import Tick
+
+
+class JobTrack:
+    """Tracking for one Celery app. Nothing is read or opened before it is needed.
+
+    Args:
+        app: The app. A second ``JobTrack`` of the same app shares everything with the first.
+
+    Attributes:
+        groups: Creates, finds and lists groups.
+        inspect: Asks what is recorded.
+        jobs: The class-style jobs.
+
+    Example::
+
+        app = Celery("shop", broker="redis://localhost/0")
+        jobtrack = JobTrack(app)
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+        runtime = Runtime.of(app)
+        if runtime is None:
+            runtime = Runtime(app, sender=self, group_for=self._group_for)
+            _install(app, runtime)
+        self.runtime: Runtime = runtime
+        self.groups = Groups(runtime)
+        self.inspect = Inspection(runtime)
+        first = runtime.sender
+        self.jobs: JobClasses = JobClasses(runtime, DispatchingTask) if first is self else first.jobs
+
+    @classmethod
+    def of(cls, app: Celery) -> JobTrack:
+        """The app's ``JobTrack``; made and installed when there is none."""
+        runtime = Runtime.of(app)
+        found: JobTrack = cls(app) if runtime is None else runtime.sender
+        return found
+
+    @property
+    def settings(self) -> Settings:
+        """The app's settings, checked. Raises ConfigurationError."""
+        return self.runtime.settings
+
+    @property
+    def store(self) -> Store:
+        """The opened store. Raises Disabled, StoreUnavailable."""
+        return self.runtime.store
+
+    def dispatch(self, name: str, payload: Mapping[str, Any] | None = None, /, **more: Any) -> TrackedResult:
+        """Record a class-style job, given by its name, and send it.
+
+        Args:
+            name: The job's name: ``"send-email"``.
+            payload: Its payload; or give it as keyword arguments.
+
+        Raises:
+            UnknownJob: No job has this name.
+        """
+        result: TrackedResult = self.jobs.pending(name, payload, **more).dispatch()
+        return result
+
+    def autodiscover(self, *packages: str) -> None:
+        """Find class-style jobs in these packages when they are first needed, as Celery finds tasks."""
+        self.jobs.autodiscover(*packages)
+
+    def cancel(self, job_id: str) -> bool:
+        """See that a job does not run: a queued one never starts, a running one is told.
+
+        Returns:
+            Whether the job ended by this call; False when it is running or had ended.
+
+        Raises:
+            UnknownJob: It was never recorded.
+        """
+        return self.runtime.tracker.cancel(job_id).applied
+
+    def check(self) -> Tick | None:
+        """Run one tick of the checker; None when another process is at it."""
+        checker = self.runtime.checker()
+        try:
+            return checker.tick()
+        finally:
+            checker.hand_over()
+
+    def close(self) -> None:
+        """Let go of the store's connections and of every thread; the next use opens it again."""
+        self.runtime.close()
+
+    def _group_for(self, record: GroupRecord) -> JobGroup:
+        return JobGroup(self.runtime, record)
+
+
+def _install(app: Celery, runtime: Runtime) -> None:
+    """Put every seam of ``integration`` in its place."""
+    publish.install(app)
+    celery_signals.connect()
+    bootstep.connect()
+    tasks.register(app)
+    app.steps["worker"].add(bootstep.JobTrackStep)
+
+    def discover(**_: Any) -> None:
+        runtime.sender.jobs.discover()
+
+    def on_finalize(**_: Any) -> None:
+        if runtime.enabled:
+            tasks.schedule(app, runtime)
+
+    # Celery holds receivers weakly: these live as long as the app and no longer.
+    runtime.receivers = (discover, on_finalize)
+    signals.import_modules.connect(discover, sender=app)
+    app.on_after_finalize.connect(on_finalize)

@@ -1,0 +1,147 @@
+"""Which strategies an app and its tasks use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack.errors import ConfigurationError, StrategyNotFound
+from celery_jobtrack.strategies.contract import Store
+from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SQL_SCHEMES = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
+NAMES = "a URL (memory://, sqlite:///file.db, postgresql+psycopg://…, mysql+pymysql://…), an import path "
+NAMES += "'package.module:Class', a TrackingStrategy class or an instance of one"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The app's store, which always records, and a plain strategy that is told too."""
+
+    store: Store
+    listener: TrackingStrategy | None = None
+
+
+def resolve(strategy: Any, conf: Mapping[str, Any], *, namespace: str) -> Resolved:
+    """The store and the plain strategy that an app's settings name or imply.
+
+    Args:
+        strategy: ``jobtrack_strategy``, or None.
+        conf: Celery's configuration, from which the store is inferred: ``result_backend`` first,
+            then ``broker_url``.
+        namespace: Keeps several apps apart in one store.
+
+    Raises:
+        StrategyNotFound: Nothing is named and nothing can be inferred.
+        ConfigurationError: What is named is not a strategy.
+    """
+    if strategy is None:
+        return Resolved(_infer(conf, namespace))
+    if isinstance(strategy, str) and "://" in strategy:
+        return Resolved(_store_of(strategy, namespace))
+    made = plain_strategy(strategy, "jobtrack_strategy")
+    if isinstance(made, Store):
+        return Resolved(made)
+    return Resolved(_infer(conf, namespace), made)
+
+
+def task_strategy(strategy: Any, task_name: str) -> TrackingStrategy:
+    """The plain strategy of one task.
+
+    Raises:
+        ConfigurationError: It is not a strategy, or it is a full store: an app has one store.
+    """
+    where = f"tracking_strategy of task {task_name!r}"
+    if isinstance(strategy, str) and "://" in strategy:
+        raise ConfigurationError(
+            f"{where} is the URL of a store; set jobtrack_strategy: an app has one store"
+        )
+    made = plain_strategy(strategy, where)
+    if isinstance(made, Store):
+        raise ConfigurationError(f"{where} is a Store; set it as jobtrack_strategy: an app has one store")
+    return made
+
+
+def plain_strategy(strategy: Any, where: str) -> TrackingStrategy:
+    """An instance of what an import path, a class or an instance names.
+
+    Raises:
+        ConfigurationError: It does not name a ``TrackingStrategy``; says what was found ``where``.
+    """
+    found = _imported(strategy, where) if isinstance(strategy, str) else strategy
+    if isinstance(found, type) and issubclass(found, TrackingStrategy):
+        missing = sorted(getattr(found, "__abstractmethods__", ()))
+        if missing:
+            raise ConfigurationError(f"{where} = {found.__qualname__} does not define {', '.join(missing)}()")
+        return found()
+    if isinstance(found, TrackingStrategy):
+        return found
+    raise ConfigurationError(f"{where} = {strategy!r} is not a strategy; it must be {NAMES}")
+
+
+def _imported(path: str, where: str) -> Any:
+    module_name, _, attribute = path.partition(":") if ":" in path else path.rpartition(".")
+    if not module_name or not attribute:
+        raise ConfigurationError(f"{where} = {path!r} is not a strategy; it must be {NAMES}")
+    try:
+        return getattr(import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"{where} = {path!r} cannot be imported: {error}") from error
+
+
+def _store_of(url: str, namespace: str) -> Store:
+    scheme = url.partition("://")[0]
+    base = scheme.removeprefix("db+").removeprefix("sqla+").partition("+")[0]
+    if base == "memory":
+        from celery_jobtrack.strategies.memory import MemoryStore
+
+        return MemoryStore()
+    if base in SQL_SCHEMES:
+        from celery_jobtrack.strategies.sql import SqlStore
+
+        return SqlStore(url.removeprefix("db+").removeprefix("sqla+"), namespace=namespace)
+    raise ConfigurationError(
+        f"jobtrack_strategy = {scheme + '://…'!r}: no store has this scheme; it must be {NAMES}"
+    )
+
+
+def _infer(conf: Mapping[str, Any], namespace: str) -> Store:
+    tried = []
+    for setting in ("result_backend", "broker_url"):
+        value = conf.get(setting)
+        url = value[0] if isinstance(value, (list, tuple)) and value else value
+        if not isinstance(url, str) or not url:
+            tried.append(f"{setting} (not set)")
+            continue
+        implied = _implied(url.split(";")[0], conf)
+        if implied is not None:
+            return _store_of(implied, namespace)
+        tried.append(f"{setting} ({url.partition(':')[0]}: no store of this kind)")
+    raise StrategyNotFound(
+        f"no store for celery-jobtrack: tried jobtrack_strategy (not set), {', '.join(tried)}. "
+        "Set one, for example: app.conf.jobtrack_strategy = 'sqlite:///jobs.db'"
+    )
+
+
+def _implied(url: str, conf: Mapping[str, Any]) -> str | None:
+    scheme = url.partition("://")[0] if "://" in url else url.partition(":")[0]
+    if scheme in {"memory", "cache+memory"}:
+        return "memory://"
+    if scheme.startswith(("db+", "sqla+")):
+        return url.partition("+")[2]
+    if scheme == "filesystem":
+        return f"sqlite:///{_beside_the_folders(conf) / 'jobtrack.db'}"
+    return None
+
+
+def _beside_the_folders(conf: Mapping[str, Any]) -> Path:
+    options = conf.get("broker_transport_options") or {}
+    folder = options.get("folder")
+    if folder:
+        return Path(folder)
+    return Path(options.get("data_folder_in") or "data_in").parent

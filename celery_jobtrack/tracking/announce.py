@@ -1,0 +1,61 @@
+"""Tells listeners and plain strategies, in this process, what a transition did to a job."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack import events
+from celery_jobtrack.model.state import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from blinker import Signal
+
+    from celery_jobtrack.model.job import JobRecord
+    from celery_jobtrack.tracking.ports import Ports
+
+logger = logging.getLogger(__name__)
+
+_TOLD: dict[JobState, tuple[Signal, str]] = {
+    JobState.ENQUEUED: (events.job_enqueued, "job_enqueued"),
+    JobState.STARTED: (events.job_started, "job_started"),
+    JobState.RETRY: (events.job_retrying, "job_retrying"),
+    JobState.SUCCESS: (events.job_succeeded, "job_finished"),
+    JobState.FAILURE: (events.job_failed, "job_failed"),
+    JobState.REVOKED: (events.job_revoked, "job_revoked"),
+    JobState.SKIPPED: (events.job_skipped, "job_skipped"),
+}
+
+
+class Announcer:
+    """Calls strategies first, then listeners; what they raise is logged and goes no further."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def announce(self, job: JobRecord) -> None:
+        """Tell that a job has just come into its state."""
+        told = _TOLD.get(job.state)
+        if told is None:
+            return
+        signal, hook = told
+        for strategy in self._ports.strategies_for(job.task):
+            _guarded(getattr(strategy, hook), f"{type(strategy).__qualname__}.{hook}", job)
+        self.send(signal, job=job)
+
+    def send(self, signal: Signal, **about: Any) -> None:
+        """Call the listeners of a signal, each guarded."""
+        if not signal.receivers:
+            return
+        for receiver in signal.receivers_for(self._ports.sender):
+            name = getattr(receiver, "__qualname__", repr(receiver))
+            _guarded(receiver, f"listener {name} of {signal.name}", self._ports.sender, **about)
+
+
+def _guarded(call: Callable[..., Any], name: str, *args: Any, **about: Any) -> None:
+    try:
+        call(*args, **about)
+    except Exception:  # a listener's mistake must not disturb the job
+        logger.exception("%s raised; the job goes on", name)

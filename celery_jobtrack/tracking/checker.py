@@ -1,0 +1,130 @@
+"""The checker: what is done, every few seconds and by one process at a time, about what went wrong."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from celery_jobtrack.errors import StoreUnavailable
+from celery_jobtrack.tracking.reaper import Reaper
+from celery_jobtrack.tracking.republisher import Republisher
+from celery_jobtrack.tracking.sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from celery_jobtrack.config import Settings
+    from celery_jobtrack.tracking.tracker import Tracker
+
+logger = logging.getLogger(__name__)
+
+LEASE = "checker"
+SHORTEST_LEASE = 30.0
+"""Seconds; a tick that takes longer than its lease may meet another one, which every step allows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """What one tick did."""
+
+    lost: int = 0
+    """Jobs ended because their worker is gone."""
+    expired: int = 0
+    cancelled: int = 0
+    """Queued members of cancelled groups that were ended."""
+    republished: int = 0
+    """Messages sent again."""
+    groups: int = 0
+    """Groups recomputed."""
+    repaired: int = 0
+    """Groups whose counters were wrong."""
+    delivery: bool = False
+    """Whether events were waiting to be delivered."""
+    failed: tuple[str, ...] = ()
+    """Steps that raised; the log has the reason."""
+
+
+class Checker:
+    """Runs every step of upkeep under a lease, so that any number of checkers may compete.
+
+    Args:
+        tracker: Whose store is kept up.
+        settings: For the intervals.
+    """
+
+    def __init__(self, tracker: Tracker, settings: Settings) -> None:
+        self._tracker = tracker
+        self._lease = max(SHORTEST_LEASE, 3 * settings.check_interval)
+        self._holder = uuid.uuid4().hex
+        self._reaper = Reaper(tracker)
+        self._republisher = Republisher(tracker, settings.lost_message_after)
+        self._sweeper = Sweeper(tracker)
+
+    def tick(self) -> Tick | None:
+        """Do what is due.
+
+        Returns:
+            What was done; None when another checker holds the lease.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        if not self._tracker.store.acquire_lease(LEASE, self._holder, self._lease):
+            return None
+        failed: list[str] = []
+
+        def step(name: str, work: Callable[[], int]) -> int:
+            try:
+                return work()
+            except StoreUnavailable:
+                raise
+            except Exception:  # the other steps are due all the same
+                logger.exception("the checker's step %r failed; it is tried again at the next tick", name)
+                failed.append(name)
+                return 0
+
+        lost = step("reap lost workers", self._reaper.tick)
+        expired = step("end expired jobs", self._sweeper.expire)
+        cancelled = step("end members of cancelled groups", self._sweeper.cancel)
+        republished = step("publish lost messages again", self._republisher.tick)
+        repaired: list[str] = []
+        groups = step("recompute groups", lambda: self._recompute(repaired))
+        delivery = step("deliver events", self._deliver)
+        return Tick(
+            lost=lost,
+            expired=expired,
+            cancelled=cancelled,
+            republished=republished,
+            groups=groups,
+            repaired=len(repaired),
+            delivery=bool(delivery),
+            failed=tuple(failed),
+        )
+
+    def hand_over(self) -> None:
+        """Give the lease back, so that another checker need not wait for its end."""
+        self._tracker.store.release_lease(LEASE, self._holder)
+
+    def _recompute(self, repaired: list[str], limit: int = 200) -> int:
+        due = self._tracker.store.due_groups(limit)
+        for group_id in due:
+            changed = self._tracker.change_group(self._tracker.store.recompute_group(group_id))
+            if changed.repaired is not None:
+                repaired.append(group_id)
+                logger.error(
+                    "the counters of group %s were wrong and are mended (%s): this is a bug, please report it",
+                    group_id,
+                    changed.repaired,
+                )
+        return len(due)
+
+    def _deliver(self) -> int:
+        if not self._tracker.store.has_due_events():
+            return 0
+        if self._tracker.ports.delivers_here():
+            self._tracker.delivery.deliver_due()
+        else:
+            self._tracker.ports.request_delivery()
+        return 1

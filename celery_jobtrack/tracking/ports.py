@@ -1,0 +1,41 @@
+"""What tracking needs of the outside world, passed in: Celery is behind these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.job import JobRecord
+    from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
+
+
+class Ports(Protocol):
+    """The app, as far as tracking sees it."""
+
+    @property
+    def sender(self) -> Any:
+        """The sender of every signal."""
+
+    def strategies_for(self, task: str) -> Iterable[TrackingStrategy]:
+        """The plain strategies that are told about jobs of a task."""
+
+    def group_for(self, record: GroupRecord) -> Any:
+        """The group as listeners get it."""
+
+    def delivers_here(self) -> bool:
+        """Whether this process (or the job it runs eagerly) may call the listeners of groups."""
+
+    def request_delivery(self) -> None:
+        """Ask a process that may deliver to do so."""
+
+    def publish_again(self, job: JobRecord, message: bytes) -> None:
+        """Send a job's message from the store to the broker."""
+
+    def queue_is_empty(self, queue: str) -> bool | None:
+        """Whether the broker holds no message for a queue; None when it cannot tell."""
+
+    def tell_backend(self, job: JobRecord, message: bytes | None) -> None:
+        """Tell Celery's result backend of an end that Celery does not know, so that nobody waits."""

@@ -1,0 +1,77 @@
+"""Publishes jobs again whose message was lost before they started."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from celery_jobtrack.model.job import JobRecord
+    from celery_jobtrack.tracking.tracker import Tracker
+
+logger = logging.getLogger(__name__)
+
+LONGEST_DOUBLING = 7
+"""The wait before the next copy doubles with every copy, up to 2**7 times the first wait."""
+
+
+class Republisher:
+    """Finds jobs that should be in the broker and are not, and sends their message from the store.
+
+    A message counts as lost when its job is overdue and either the broker holds nothing for the
+    queue, or the queue has since started a job that was published a whole wait later. A copy that
+    was not needed does no harm: every start asks the store.
+
+    Args:
+        tracker: Whose store is looked at.
+        wait: Seconds after which a job that has not started is suspected.
+    """
+
+    def __init__(self, tracker: Tracker, wait: float) -> None:
+        self._tracker = tracker
+        self._wait = timedelta(seconds=wait)
+
+    def tick(self, limit: int = 500) -> int:
+        """Publish again what is lost. Returns how many messages it sent."""
+        store = self._tracker.store
+        now = store.now()
+        empty: dict[str, bool | None] = {}
+        sent = 0
+        for job in store.overdue_jobs(now - self._wait, limit):
+            if not self._is_due(job, now) or job.queue is None:
+                continue
+            if job.queue not in empty:
+                empty[job.queue] = self._tracker.ports.queue_is_empty(job.queue)
+            if (empty[job.queue] or self._was_overtaken(job)) and self._send(job):
+                sent += 1
+        return sent
+
+    def _is_due(self, job: JobRecord, now: datetime) -> bool:
+        since = max(filter(None, (job.published_at, job.eta)))
+        return now - since >= self._wait * 2 ** min(job.copies, LONGEST_DOUBLING)
+
+    def _was_overtaken(self, job: JobRecord) -> bool:
+        assert job.queue is not None
+        assert job.published_at is not None
+        return self._tracker.store.started_after(job.queue, job.published_at + self._wait)
+
+    def _send(self, job: JobRecord) -> bool:
+        store = self._tracker.store
+        message = store.message(job.id)
+        if message is None:
+            logger.warning(
+                "job %s (%s) seems lost before it started, and its message was not kept "
+                "(jobtrack_keep_message): it cannot be published again",
+                job.id,
+                job.task,
+            )
+            store.claim_copy(job)
+            return False
+        if not store.claim_copy(job):
+            return False
+        self._tracker.ports.publish_again(job, message)
+        logger.warning("job %s (%s) seemed lost before it started: published again", job.id, job.task)
+        return True

@@ -1,0 +1,125 @@
+"""Turns facts into transitions, and sees to what follows from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celery_jobtrack import events
+from celery_jobtrack.tracking.announce import Announcer
+from celery_jobtrack.tracking.delivery import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from celery_jobtrack.model.event import EventRecord
+    from celery_jobtrack.model.job import JobRecord, Progress
+    from celery_jobtrack.model.requests import (
+        EnqueueRequest,
+        EnqueueResult,
+        FinishRequest,
+        GroupChanged,
+        RetryRequest,
+        Settled,
+        SettleRequest,
+        StartRequest,
+        StartResult,
+    )
+    from celery_jobtrack.strategies.contract import Store
+    from celery_jobtrack.tracking.ports import Ports
+
+
+class Tracker:
+    """One method per fact. The store records it; then listeners hear of it and events are delivered.
+
+    Every method raises what the store raises: whether a job can go on without its store is decided
+    by the caller, who knows what the fact was.
+    """
+
+    def __init__(self, store: Store, ports: Ports) -> None:
+        self.store = store
+        self.ports = ports
+        self.announcer = Announcer(ports)
+        self.delivery = Delivery(store, ports)
+        store.delivers = ports.delivers_here
+
+    def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
+        """A job is about to be published."""
+        result = self.store.enqueue(request)
+        if result.created:
+            self.announcer.announce(result.job)
+        return result
+
+    def start(self, request: StartRequest) -> StartResult:
+        """A worker is about to run a job's body. A refusal that ends the job is told to Celery too."""
+        result = self.store.start(request)
+        if result.admitted or result.settled:
+            self.announcer.announce(result.job)
+        if result.settled:
+            self._tell_backend(result.job)
+        self.handle(result.events)
+        return result
+
+    def retry(self, request: RetryRequest) -> Settled:
+        """A running job's next retry, or its replacement, is about to be published."""
+        result = self.store.retry(request)
+        self._announce(result)
+        return result
+
+    def finish(self, request: FinishRequest) -> Settled:
+        """A body has ended."""
+        result = self.store.finish(request)
+        self._announce(result)
+        self.handle(result.events)
+        return result
+
+    def settle(self, request: SettleRequest, *, tell: bool) -> Settled:
+        """A job has ended outside its attempt.
+
+        Args:
+            request: What ended it, and under which guard.
+            tell: Whether Celery's result backend does not know of this end and has to be told.
+        """
+        result = self.store.settle(request)
+        self._after_settling(result, tell=tell)
+        return result
+
+    def cancel(self, job_id: str) -> Settled:
+        """Somebody wants a job not to run. Raises UnknownJob."""
+        result = self.store.request_cancel(job_id)
+        self._after_settling(result, tell=True)
+        return result
+
+    def progress(self, job_id: str, token: str, progress: Progress) -> bool:
+        """A running job says how far it is; False when its attempt is no longer the open one."""
+        recorded = self.store.record_progress(job_id, token, progress)
+        if recorded and events.job_progressed.receivers:
+            job = self.store.job(job_id)
+            self.announcer.send(events.job_progressed, job=job)
+        return recorded
+
+    def change_group(self, changed: GroupChanged) -> GroupChanged:
+        """An operation on a group was recorded: see to its events."""
+        self.handle(changed.events)
+        return changed
+
+    def handle(self, caused: Sequence[EventRecord]) -> None:
+        """Deliver events here if this process may; otherwise ask one that may."""
+        if not caused:
+            return
+        if self.ports.delivers_here():
+            self.delivery.deliver(caused)
+        else:
+            self.ports.request_delivery()
+
+    def _announce(self, result: Settled) -> None:
+        if result.applied and result.job is not None:
+            self.announcer.announce(result.job)
+
+    def _after_settling(self, result: Settled, *, tell: bool) -> None:
+        self._announce(result)
+        if tell and result.applied and result.job is not None:
+            self._tell_backend(result.job)
+        self.handle(result.events)
+
+    def _tell_backend(self, job: JobRecord) -> None:
+        self.ports.tell_backend(job, self.store.message(job.id))
