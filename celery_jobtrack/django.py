@@ -7,7 +7,7 @@ from celery.contrib.django.task import DjangoTask
 from celery_jobtrack.task import TrackableTask
 
 
-class DjangoTrackableTask(TrackableTask, DjangoTask):  # type: ignore[misc,type-arg] # both give apply_async
+class DjangoTrackableTask(TrackableTask, DjangoTask):  # type: ignore[type-arg] # see TrackedTask
     """``TrackableTask`` with Django's ``delay_on_commit`` and ``apply_async_on_commit``."""
 
     abstract = True

@@ -77,7 +77,8 @@ class JobTrack:
 
         Args:
             name: The job's name: ``"send-email"``.
-            payload: Its payload; or give it as keyword arguments.
+            payload: Its payload.
+            more: The payload as keyword arguments.
 
         Raises:
             UnknownJob: No job has this name.

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import assert_will_not_block
+from celery.result import assert_will_not_block  # type: ignore[attr-defined] # not in the stubs
 
 from celery_jobtrack.config import check_seconds
 from celery_jobtrack.errors import InvalidPayload, UnknownGroup
@@ -68,7 +68,13 @@ class Groups:
             InvalidPayload: A title, key, payload or time cannot be kept; or the key is taken.
         """
         record = self._record(
-            title, key, description, payload, time_to_check, settle_after, standing=standing
+            title,
+            key,
+            description=description,
+            payload=payload,
+            time_to_check=time_to_check,
+            settle_after=settle_after,
+            standing=standing,
         )
         created = self._runtime.store.create_group(record)
         if created.id != record.id:
@@ -131,11 +137,11 @@ class Groups:
         self,
         title: str,
         key: str | None,
+        *,
         description: str,
         payload: Any,
         time_to_check: float | None,
         settle_after: float,
-        *,
         standing: bool,
     ) -> GroupRecord:
         every = self._runtime.settings.time_to_check if time_to_check is None else time_to_check

@@ -7,6 +7,8 @@ import pkgutil
 import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from celery._state import get_current_app
+
 from celery_jobtrack.errors import ConfigurationError, InvalidPayload, UnknownJob
 from celery_jobtrack.integration.runtime import Runtime
 
@@ -105,7 +107,7 @@ class Job:
 
     @property
     def attempt(self) -> int | None:
-        """The number of the running attempt: 1, 2, …"""
+        """The number of the running attempt, from 1."""
         attempt: int | None = self.task.attempt
         return attempt
 
@@ -117,10 +119,7 @@ class Job:
     @classmethod
     def job(cls, payload: Mapping[str, Any] | None = None, /, **more: Any) -> Any:
         """Begin a dispatch of this job on the current app; see ``PendingDispatch``."""
-        from celery import current_app
-
-        app = current_app._get_current_object()  # noqa: SLF001 - the app itself, not a proxy that may change
-        runtime = Runtime.of(app)
+        runtime = Runtime.of(get_current_app())
         if runtime is None:
             raise ConfigurationError(
                 f"{cls.__qualname__} belongs to no app with tracking; make a JobTrack(app) first"

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps, signals
+from celery._state import get_current_app
 
 from celery_jobtrack.errors import JobTrackError
 from celery_jobtrack.integration.loop import Loop
@@ -41,7 +42,7 @@ class JobTrackStep(bootsteps.StartStopStep):
                 runtime.runs_bodies()
             parent.jobtrack = self
 
-    def start(self, parent: Any) -> None:
+    def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
         """Keep the lease, and compete for the checker's."""
         runtime, settings = self._runtime, self._runtime.settings
         worker = runtime.identity.worker()
@@ -75,9 +76,7 @@ def connect() -> None:
 
 
 def _on_pool_child(**_: Any) -> None:
-    from celery import current_app
-
-    runtime = Runtime.of(current_app._get_current_object())
+    runtime = Runtime.of(get_current_app())
     if runtime is not None:
         runtime.identity.inherit()
         runtime.runs_bodies()

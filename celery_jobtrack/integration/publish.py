@@ -29,8 +29,6 @@ from celery_jobtrack.model.state import QUEUED, JobState, Outcome, Reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from celery import Celery
-
 logger = logging.getLogger(__name__)
 
 OPTIONS = ("job_group", "tags", "jobtrack_max_retries")
@@ -50,18 +48,18 @@ class TrackedAMQP(AMQP):
             runtime = Runtime.of(self.app)
             if runtime is None or not runtime.enabled:
                 return send(producer, name, message, **options)
-            return _Publication(runtime, send, name, message, own, options).run(producer)
+            return _Publication(runtime, send, name, message, own=own, options=options).run(producer)
 
         return send_tracked
 
     @cached_property
     def send_untracked(self) -> Callable[..., Any]:
         """Celery's own sender."""
-        sender: Callable[..., Any] = self._create_task_sender()
+        sender: Callable[..., Any] = self._create_task_sender()  # type: ignore[attr-defined]
         return sender
 
 
-def install(app: Celery) -> None:
+def install(app: Any) -> None:
     """Have an app publish through ``TrackedAMQP``, also when its ``amqp`` is in use already."""
     base = type(app.amqp) if "amqp" in vars(app) else _class_of(app.amqp_cls)
     if issubclass(base, TrackedAMQP):
@@ -89,6 +87,7 @@ class _Publication:
         send: Callable[..., Any],
         name: str,
         message: Any,
+        *,
         own: Mapping[str, Any],
         options: dict[str, Any],
     ) -> None:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import AsyncResult, assert_will_not_block
+from celery.result import AsyncResult, assert_will_not_block  # type: ignore[attr-defined]
 
 from celery_jobtrack.errors import Disabled, UnknownJob
 from celery_jobtrack.integration.runtime import Runtime

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from celery._state import get_current_task
 
-from celery_jobtrack.model.job import Progress
-
 if TYPE_CHECKING:
     from celery_jobtrack.integration.header import Header
     from celery_jobtrack.integration.runtime import Runtime
-    from celery_jobtrack.model.job import JobRecord
+    from celery_jobtrack.model.job import JobRecord, Progress
     from celery_jobtrack.model.requests import StartRequest
 
 ATTRIBUTE = "_jobtrack_running"

@@ -48,7 +48,7 @@ class Runtime:
     """
 
     def __init__(self, app: Celery, *, sender: Any, group_for: Callable[[GroupRecord], Any]) -> None:
-        self.app = app
+        self.app: Any = app  # the stubs know little of what an app has
         self.sender = sender
         self.group_for = group_for
         self.identity = Identity()

@@ -20,7 +20,7 @@ from celery_jobtrack.model.job import JobRecord, Progress
 from celery_jobtrack.model.requests import EnqueueRequest, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 _GATE = "_jobtrack_gate"
 
@@ -58,7 +58,7 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             cls.writes_started, cls.track_started = True, False
         return bound
 
-    def before_start(self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:  # noqa: ARG002 - Celery's signature
         """Ask whether the job may run."""
         admit(self)
 
@@ -128,7 +128,7 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             running.replaced = True
         return super().replace(sig)
 
-    def apply(  # type: ignore[override] # the stubs list Celery's options one by one
+    def apply(  # noqa: PLR0917 - Celery's signature
         self,
         args: Any = None,
         kwargs: Any = None,

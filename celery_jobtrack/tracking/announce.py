@@ -51,7 +51,7 @@ class Announcer:
             return
         for receiver in signal.receivers_for(self._ports.sender):
             name = getattr(receiver, "__qualname__", repr(receiver))
-            _guarded(receiver, f"listener {name} of {signal.name}", self._ports.sender, **about)
+            _guarded(receiver, f"listener {name} of {signal!r}", self._ports.sender, **about)
 
 
 def _guarded(call: Callable[..., Any], name: str, *args: Any, **about: Any) -> None:

@@ -114,7 +114,7 @@ class Checker:
             if changed.repaired is not None:
                 repaired.append(group_id)
                 logger.error(
-                    "the counters of group %s were wrong and are mended (%s): this is a bug, please report it",
+                    "the counters of group %s were wrong and are mended (%s): please report this bug",
                     group_id,
                     changed.repaired,
                 )

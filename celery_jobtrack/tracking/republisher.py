@@ -51,7 +51,8 @@ class Republisher:
 
     def _is_due(self, job: JobRecord, now: datetime) -> bool:
         since = max(filter(None, (job.published_at, job.eta)))
-        return now - since >= self._wait * 2 ** min(job.copies, LONGEST_DOUBLING)
+        wait: timedelta = self._wait * 2 ** min(job.copies, LONGEST_DOUBLING)
+        return now - since >= wait
 
     def _was_overtaken(self, job: JobRecord) -> bool:
         assert job.queue is not None

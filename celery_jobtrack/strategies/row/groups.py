@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.group import Change, GroupRecord
     from celery_jobtrack.strategies.row.rows import Rows
 
+FILLING_CHECK = 30.0
+"""Seconds after which a group that is being filled is looked at again: its filler may have died."""
+
 
 class GroupOperations(RowBase):
     """Create, mark, cancel, seal, fill and recompute groups; claim and acknowledge events."""
@@ -84,9 +87,10 @@ class GroupOperations(RowBase):
             counted = rows.count_members(group_id, group.generation)
             if counted != group.totals:
                 drift.append(f"counted {counted}, recorded {group.totals}")
-            now = rows.now()
-            mended = group.evolve(totals=counted, next_check_at=now + timedelta(seconds=group.time_to_check))
-            return grouping.settle_up(mended, now, filling=rows.is_filling(group_id))
+            now, filling = rows.now(), rows.is_filling(group_id)
+            seconds = min(group.time_to_check, FILLING_CHECK) if filling else group.time_to_check
+            mended = group.evolve(totals=counted, next_check_at=now + timedelta(seconds=seconds))
+            return grouping.settle_up(mended, now, filling=filling)
 
         changed = self._change(group_id, recompute)
         return GroupChanged(group=changed.group, events=changed.events, repaired=drift[0] if drift else None)
