@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help_text = "make this many random runs of each store, other ones each time"
+    parser.addoption("--random-runs", type=int, default=None, metavar="N", help=help_text)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(missing_servers)
     config.pluginmanager.register(Leftovers())

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from celery_jobtrack.integration.runtime import Runtime
+    from celery_jobtrack.model.event import EventCounts
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.model.requests import WorkerRecord
+    from celery_jobtrack.model.state import GroupState
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,14 @@ class Inspection:
     def counts(self) -> Mapping[JobState, int]:
         """How many jobs are in each state."""
         return self._runtime.store.counts()
+
+    def group_counts(self) -> Mapping[GroupState, int]:
+        """How many groups are in each state."""
+        return self._runtime.store.group_counts()
+
+    def event_counts(self) -> EventCounts:
+        """How many events of groups are not delivered yet, and how many were given up."""
+        return self._runtime.store.event_counts()
 
     def workers(self, *, alive: bool = True) -> Sequence[WorkerRecord]:
         """The workers that hold a lease; with ``alive=False`` also those that are gone."""

@@ -14,7 +14,7 @@ from celery_jobtrack.errors import GroupNotSet, StoreUnavailable
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import Header
 from celery_jobtrack.integration.origin import origin_of_request
-from celery_jobtrack.integration.running import ATTRIBUTE, Running, running_of
+from celery_jobtrack.integration.running import ATTRIBUTE, INNER, Running, running_of
 from celery_jobtrack.integration.runtime import Runtime
 from celery_jobtrack.model.requests import FinishRequest, StartRequest
 from celery_jobtrack.model.state import Outcome, Reason
@@ -37,6 +37,8 @@ def admit(task: Any) -> None:
     request = task.request
     runtime = Runtime.of(task.app)
     if runtime is None or request.called_directly or vars(request).get(_SEEN) or not runtime.enabled:
+        return
+    if (request.headers or {}).get(INNER):
         return
     header = Header.of_request(request)
     if header is None and not runtime.tracks(task.name):

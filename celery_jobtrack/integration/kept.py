@@ -84,6 +84,12 @@ class Kept:
         """Callbacks, errbacks, chain and chord."""
         return self.body[2] or {} if isinstance(self.body, (list, tuple)) and len(self.body) > 2 else {}  # noqa: PLR2004
 
+    def dependents(self) -> tuple[str, ...]:
+        """Ids of the tasks that only this one's success publishes: its chain's, its chord's body."""
+        signatures = [*(self.embed.get("chain") or ()), self.embed.get("chord") or {}]
+        ids = ((signature.get("options") or {}).get("task_id") for signature in signatures)
+        return tuple(job_id for job_id in ids if job_id)
+
 
 def _plain(option: Any) -> Any:
     # Queues and exchanges may be given as kombu objects: their name finds them again.

@@ -6,14 +6,23 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from celery._state import get_current_task
+from celery.exceptions import Ignore
+
+from celery_jobtrack.integration.described import describe
+from celery_jobtrack.model.requests import FinishRequest, SettleRequest
+from celery_jobtrack.model.state import JobState, Outcome, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from celery_jobtrack.integration.header import Header
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.job import JobRecord, Progress
     from celery_jobtrack.model.requests import StartRequest
 
 ATTRIBUTE = "_jobtrack_running"
+INNER = "jobtrack_inner"
+"""Header of an eager replacement, which is part of the job that it replaces."""
 PROGRESS_EVERY = 0.5
 """Seconds between two writes of a job's progress."""
 CANCEL_CHECK_EVERY = 1.0
@@ -37,6 +46,30 @@ class Running:
         self._said_at = 0.0
         self._cancelled = False
         self._asked_at = 0.0
+
+    def replace(self, sig: Any, replace: Callable[[Any], Any]) -> Any:
+        """Replace the job's task by ``sig``, under the same id.
+
+        A single task is recorded when it is published. Of a chain or a group the task that gets
+        the id is published last, by another process, so the job is given up by this attempt before
+        the first of them is sent: one of them may fail at once and then ends the job.
+        """
+        self.replaced = True
+        if not hasattr(sig, "tasks") and not hasattr(sig, "body"):
+            return replace(sig)
+        tracker = self.runtime.tracker
+        tracker.finish(FinishRequest(start=self.start, outcome=Outcome.REPLACED))
+        self.closed = True
+        try:
+            return replace(sig)
+        except Ignore:
+            raise
+        except Exception as error:
+            request = SettleRequest(
+                origin=self.start.origin, state=JobState.FAILURE, reason=Reason.ERROR, error=describe(error)
+            )
+            tracker.settle(request, tell=False)
+            raise
 
     def progress(self, progress: Progress) -> None:
         """Record progress, at most twice a second; the last word is always recorded."""

@@ -13,7 +13,7 @@ from celery_jobtrack.integration.admission import admit
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.publish import OPTIONS
 from celery_jobtrack.integration.result import TrackedResult
-from celery_jobtrack.integration.running import running_of
+from celery_jobtrack.integration.running import INNER, current, running_of
 from celery_jobtrack.integration.runtime import Runtime
 from celery_jobtrack.integration.shown import show
 from celery_jobtrack.model.job import JobRecord, Progress
@@ -124,9 +124,9 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
     def replace(self, sig: Any) -> Any:
         """Celery's ``replace``; the job stays open until the replacement settles it."""
         running = running_of(self)
-        if running is not None:
-            running.replaced = True
-        return super().replace(sig)
+        if running is None or self.request.is_eager:
+            return super().replace(sig)
+        return running.replace(sig, super().replace)
 
     def apply(  # noqa: PLR0917 - Celery's signature
         self,
@@ -150,6 +150,11 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
         if runtime is None or not runtime.enabled:
             return super().apply(args, kwargs, task_id=task_id, headers=headers, **options)
         task_id = task_id or gen_unique_id()
+        outer = current()
+        if outer is not None and not outer.closed and outer.start.origin.job_id == task_id:
+            # An eager replacement runs inside of the job that it replaces, which settles for both.
+            headers = {**(headers or {}), INNER: True}
+            return super().apply(args, kwargs, task_id=task_id, headers=headers, **options)
         if not retries:
             headers = {**(headers or {}), KEY: self._enqueue_eagerly(runtime, task_id, args, kwargs, own)}
         with runtime.eagerly():

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventCounts:
+    """How many events somebody should still deliver, and how many were given up."""
+
+    pending: int = 0
+    undeliverable: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecord:
     """One event of a group's generation. ``id`` is stable, however often it is delivered."""
 

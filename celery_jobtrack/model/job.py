@@ -69,7 +69,7 @@ class JobRecord:
     parent_id: str | None = None
     enqueued_at: datetime | None = None
     published_at: datetime | None = None
-    """When its message was last handed to the broker, or was about to be."""
+    """When its message was last handed to the broker, or was about to be; None while it has none."""
     copies: int = 0
     """How often it was published again because its message seemed lost."""
     eta: datetime | None = None

@@ -64,10 +64,16 @@ def record(origin: Origin, state: JobState, now: datetime) -> JobRecord:
 
 
 def enqueue(job: JobRecord | None, request: EnqueueRequest, now: datetime) -> Move:
-    """Record a job before its message is sent; a job that is known only has its gaps filled."""
+    """Record a job before its message is sent; a job that is known only has its gaps filled.
+
+    A gap is also the message of a replaced job: the last task of a replacement is published under
+    the job's id long after ``replace`` itself (see ``finish``).
+    """
     if job is None:
         new = record(request.origin, JobState.ENQUEUED, now)
         return Move(applied=True, job=new.evolve(enqueued_at=now))
+    if job.state is JobState.ENQUEUED and job.published_at is None:
+        return Move(job=job.evolve(published_at=now))
     if job.enqueued_at is None:
         return Move(job=job.evolve(enqueued_at=now, **_gaps(job, request.origin)))
     return Move()
@@ -158,7 +164,10 @@ def finish(job: JobRecord, attempt: Attempt, request: FinishRequest, now: dateti
     if state.is_final:
         moved = moved.evolve(reason=request.reason, error=request.error, finished_at=now)
     else:
-        moved = moved.evolve(published_at=now)
+        # A job replaced by a chain or a group has no message until its last task is published, and
+        # its old one must not be published again.
+        replaced = request.outcome is Outcome.REPLACED
+        moved = moved.evolve(published_at=None if replaced else now)
     return Move(applied=True, job=moved, attempt=closed, ends=state.is_final)
 
 
@@ -172,7 +181,7 @@ def retry(job: JobRecord, attempt: Attempt | None, request: RetryRequest, now: d
     moved = _moved(job, STATE_AFTER[request.outcome]).evolve(
         token=None,
         copy_waiting=False,
-        retries=origin.retries,
+        retries=max(job.retries, origin.retries),
         eta=origin.eta,
         expires_at=origin.expires_at or job.expires_at,
         queue=origin.queue or job.queue,

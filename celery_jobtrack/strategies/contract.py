@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from celery_jobtrack.model.event import EventRecord
+    from celery_jobtrack.model.event import EventCounts, EventRecord
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
     from celery_jobtrack.model.job import Attempt, JobRecord, Progress
     from celery_jobtrack.model.requests import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Worker,
         WorkerRecord,
     )
-    from celery_jobtrack.model.state import JobState
+    from celery_jobtrack.model.state import GroupState, JobState
 
 EVENT_CLAIM = 60.0
 """Seconds for which whoever caused or claimed an event may deliver it before others try."""
@@ -78,6 +78,21 @@ class Store(TrackingStrategy):
     @abstractmethod
     def now(self) -> datetime:
         """The store's time, aware, in UTC."""
+
+    def schema_versions(self) -> tuple[int, int] | None:
+        """Which version the stored schema has (0: there is none yet) and which one this code writes.
+
+        None for a store without a schema. It may be asked before ``open``, and so may ``upgrade``.
+        """
+        return None
+
+    def upgrade(self) -> tuple[int, int] | None:
+        """Bring the stored schema to this code's version; gives the versions before and after.
+
+        Raises:
+            SchemaMismatch: The schema is newer than this code can work with.
+        """
+        return None
 
     # -- jobs ----------------------------------------------------------------------------------
 
@@ -273,6 +288,14 @@ class Store(TrackingStrategy):
     @abstractmethod
     def counts(self) -> Mapping[JobState, int]:
         """How many jobs are in each state."""
+
+    @abstractmethod
+    def group_counts(self) -> Mapping[GroupState, int]:
+        """How many groups are in each state."""
+
+    @abstractmethod
+    def event_counts(self) -> EventCounts:
+        """How many events are not delivered."""
 
     # -- the answers of a strategy ---------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from celery_jobtrack.model.event import EventRecord
+from celery_jobtrack.model.event import EventCounts, EventRecord
 from celery_jobtrack.model.group import Totals, describe_status
 from celery_jobtrack.model.requests import Page, WorkerRecord
 from celery_jobtrack.model.state import FINAL, QUEUED, GroupState, JobState
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.requests import GroupQuery, JobQuery, Worker
     from celery_jobtrack.model.state import EventKind
 
+S = TypeVar("S", JobState, GroupState)
 T = TypeVar("T")
 
 
@@ -268,6 +269,18 @@ class MemoryStore(RowStore):
     def counts(self) -> Mapping[JobState, int]:
         return self._read(lambda tables: _count(job.state for job in tables.jobs.values()))
 
+    def group_counts(self) -> Mapping[GroupState, int]:
+        return self._read(lambda tables: _count(group.state for group in tables.groups.values()))
+
+    def event_counts(self) -> EventCounts:
+        def count(tables: _Tables) -> EventCounts:
+            return EventCounts(
+                pending=sum(event.is_pending for event in tables.events.values()),
+                undeliverable=sum(event.undeliverable for event in tables.events.values()),
+            )
+
+        return self._read(count)
+
     def _some(self, wanted: Callable[[JobRecord], bool], limit: int) -> list[JobRecord]:
         return self._read(lambda tables: list(islice(filter(wanted, tables.jobs.values()), limit)))
 
@@ -422,8 +435,8 @@ def _appeared(job: JobRecord) -> datetime:
     return found
 
 
-def _count(states: Iterable[JobState]) -> dict[JobState, int]:
-    counted: dict[JobState, int] = {}
+def _count(states: Iterable[S]) -> dict[S, int]:
+    counted: dict[S, int] = {}
     for state in states:
         counted[state] = counted.get(state, 0) + 1
     return counted

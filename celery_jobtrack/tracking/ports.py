@@ -34,6 +34,9 @@ class Ports(Protocol):
     def publish_again(self, job: JobRecord, message: bytes) -> None:
         """Send a job's message from the store to the broker."""
 
+    def dependents(self, message: bytes) -> tuple[str, ...]:
+        """Ids of jobs that only this message's success would publish: its chain's, its chord's body."""
+
     def queue_is_empty(self, queue: str) -> bool | None:
         """Whether the broker holds no message for a queue; None when it cannot tell."""
 

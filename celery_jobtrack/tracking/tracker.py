@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from celery_jobtrack import events
+from celery_jobtrack.model.job import ErrorInfo
+from celery_jobtrack.model.requests import Origin, SettleRequest
+from celery_jobtrack.model.state import JobState, Reason
 from celery_jobtrack.tracking.announce import Announcer
 from celery_jobtrack.tracking.delivery import Delivery
 
@@ -20,12 +23,13 @@ if TYPE_CHECKING:
         GroupChanged,
         RetryRequest,
         Settled,
-        SettleRequest,
         StartRequest,
         StartResult,
     )
     from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.tracking.ports import Ports
+
+_FAILED = frozenset({JobState.FAILURE, JobState.REVOKED})
 
 
 class Tracker:
@@ -69,6 +73,7 @@ class Tracker:
         """A body has ended."""
         result = self.store.finish(request)
         self._announce(result)
+        self._end_dependents(result)
         self.handle(result.events)
         return result
 
@@ -119,7 +124,29 @@ class Tracker:
         self._announce(result)
         if tell and result.applied and result.job is not None:
             self._tell_backend(result.job)
+        self._end_dependents(result)
         self.handle(result.events)
+
+    def _end_dependents(self, result: Settled) -> None:
+        """A job that was replaced by a chain or a group ends when one of their tasks fails.
+
+        Nothing would publish the task that carries its id any more, and Celery tells nobody.
+        """
+        job = result.job
+        if not result.applied or job is None or job.state not in _FAILED:
+            return
+        message = self.store.message(job.id)
+        for job_id in () if message is None else self.ports.dependents(message):
+            request = SettleRequest(
+                origin=Origin(job_id=job_id, task=job.task),
+                state=JobState.FAILURE,
+                reason=Reason.ERROR,
+                error=ErrorInfo(
+                    type="UpstreamFailed", message=f"job {job.id} ({job.task}) ended as {job.state}"
+                ),
+                record_unknown=False,
+            )
+            self.settle(request, tell=False)
 
     def _tell_backend(self, job: JobRecord) -> None:
         self.ports.tell_backend(job, self.store.message(job.id))

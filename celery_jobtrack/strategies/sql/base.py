@@ -1,0 +1,144 @@
+"""The life of an SQL store: its engine, its transactions, its forks."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from celery_jobtrack.errors import StoreUnavailable
+from celery_jobtrack.strategies.row.rows import Conflict
+from celery_jobtrack.strategies.row.store import RowStore
+from celery_jobtrack.strategies.sql.clock import Clock
+from celery_jobtrack.strategies.sql.engine import BUSY_SECONDS, make_engine, reading
+from celery_jobtrack.strategies.sql.failures import translate
+from celery_jobtrack.strategies.sql.forks import ForkGate, watch_forks
+from celery_jobtrack.strategies.sql.rows import SqlRows
+from celery_jobtrack.strategies.sql.schema import Schema, table_prefix
+from celery_jobtrack.strategies.sql.statements import Statements
+from celery_jobtrack.strategies.sql.urls import parse_url, shown_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Engine
+
+T = TypeVar("T")
+
+READ_TRIES = 3
+
+
+class SqlBase(RowStore):
+    """Connects, makes transactions, and says in our own words what goes wrong with them."""
+
+    def __init__(
+        self, url: str, *, namespace: str = "default", clock_offset: Callable[[], float] | None = None
+    ) -> None:
+        super().__init__()
+        self._url = parse_url(url)
+        self._schema = Schema(table_prefix(namespace))
+        self._dialect = self._url.get_backend_name()
+        self._clock = Clock(self._dialect, clock_offset)
+        self._sql = Statements(self._schema, self._clock)
+        self._engine: Engine = make_engine(self._url)
+        self._reader: Engine = reading(self._engine)
+        self._gate = ForkGate()
+        self._turns = threading.Lock() if self._dialect == "sqlite" else None
+        watch_forks(self._gate, self._before_fork, self.after_fork)
+
+    @property
+    def url(self) -> str:
+        return shown_url(self._url)
+
+    def open(self) -> None:
+        from celery_jobtrack.strategies.sql.migrate import ensure
+
+        with self._gate.passing(), self._translated():
+            ensure(self._engine, self._schema.prefix)
+
+    def schema_versions(self) -> tuple[int, int]:
+        from celery_jobtrack.strategies.sql.migrate import stored_version
+        from celery_jobtrack.strategies.sql.schema import SCHEMA_VERSION
+
+        with self._gate.passing(), self._translated():
+            return stored_version(self._engine, self._schema.prefix) or 0, SCHEMA_VERSION
+
+    def upgrade(self) -> tuple[int, int]:
+        """Bring the tables to this code's version; returns the versions before and after.
+
+        Raises:
+            SchemaMismatch: The tables are newer than this code.
+        """
+        from celery_jobtrack.strategies.sql.migrate import upgrade
+
+        with self._gate.passing(), self._translated():
+            return upgrade(self._engine, self._schema.prefix)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def after_fork(self) -> None:
+        self._engine.dispose(close=False)
+        if self._turns is not None:
+            self._turns = threading.Lock()
+        self.claimant = uuid.uuid4().hex
+
+    def _before_fork(self) -> None:
+        # See ForkGate. Connections to servers may stay: a child that lets go of one does not end it.
+        if self._dialect == "sqlite":
+            self._engine.dispose()
+
+    def now(self) -> datetime:
+        read = self._sql.clock
+        if read is None:
+            return self._clock.moment(None)
+        server: int | None = self._answer(lambda connection: connection.scalar(read))
+        return self._clock.moment(server)
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqlRows]:
+        with self._gate.passing(), self._turn(), self._translated(), self._engine.begin() as connection:
+            yield SqlRows(connection, self._schema, self._sql, self._clock)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The threads of a process write to an SQLite file in turn.
+
+        Otherwise each would ask again and again whether the file is free, as SQLite does, and sleep
+        meanwhile: tried with twenty threads, that took ten times as long.
+        """
+        turns = self._turns
+        if turns is None:
+            yield
+            return
+        if not turns.acquire(timeout=BUSY_SECONDS):
+            raise StoreUnavailable(f"{self.url}: another thread has been writing for {BUSY_SECONDS} s")
+        try:
+            yield
+        finally:
+            turns.release()
+
+    def _write(self, write: Callable[[Connection], T]) -> T:
+        """Run statements that need no rows as one transaction, again after a conflict."""
+        return self._run(lambda rows: write(cast("SqlRows", rows).connection))
+
+    def _answer(self, read: Callable[[Connection], T]) -> T:
+        """Run statements that only read, again if the connection turns out to be a stale one."""
+        for _ in range(READ_TRIES):
+            try:
+                with self._gate.passing(), self._translated(), self._reader.connect() as connection:
+                    return read(connection)
+            except Conflict as conflict:
+                last = conflict
+        raise StoreUnavailable(f"{self.url}: {READ_TRIES} connections in a row broke: {last}")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise translate(error, self._url) from error.__cause__

@@ -1,0 +1,60 @@
+"""The store's time: the server's clock, or the machine's where the database is a local file."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, bindparam, literal_column
+
+from celery_jobtrack.strategies.sql.types import from_microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement
+
+_SERVER_CLOCKS = {
+    # In a subquery, or PostgreSQL, which asks a volatile function again for each row, uses no index.
+    "postgresql": "(SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT))",
+    "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
+}
+
+
+class Clock:
+    """Gives the time, in Python and inside of statements.
+
+    Args:
+        dialect: The name of the SQL dialect.
+        offset: Seconds to add, asked anew every time: how tests let time pass.
+    """
+
+    def __init__(self, dialect: str, offset: Callable[[], float] | None) -> None:
+        self._offset = offset
+        server = _SERVER_CLOCKS.get(dialect)
+        self.column: ColumnElement[int] | None = (
+            None if server is None else literal_column(server, BigInteger).label("server_clock")
+        )
+        """The server's time as a column to select (hand it to ``moment``); None without a server."""
+        self.expression: ColumnElement[int]
+        """The store's time inside of a statement, which must be given ``parameters()``."""
+        if server is None:
+            self.expression = bindparam("clock", type_=BigInteger)
+        else:
+            self.expression = literal_column(server, BigInteger) + bindparam("clock", type_=BigInteger)
+
+    def parameters(self) -> dict[str, Any]:
+        """What ``expression`` needs: the time itself, or the offset from the server's."""
+        return {"clock": self._shift() if self.column is not None else _machine() + self._shift()}
+
+    def moment(self, server: int | None) -> datetime:
+        """The store's time, from the server's microseconds where there is a server."""
+        return from_microseconds((_machine() if server is None else server) + self._shift())
+
+    def _shift(self) -> int:
+        return 0 if self._offset is None else round(self._offset() * 1_000_000)
+
+
+def _machine() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,166 @@
+"""The engine: one for each dialect, with every wait bounded."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine, event
+
+from celery_jobtrack.errors import ConfigurationError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import URL, Connection, Engine
+
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 15
+"""How long a server may be silent in the middle of a statement."""
+LOCK_SECONDS = 2
+"""How long a statement waits for a row that another transaction holds; then that is a conflict."""
+BUSY_SECONDS = 30
+"""How long a transaction waits for an SQLite file that others are writing."""
+IDLE_TRANSACTION_SECONDS = 30
+"""When PostgreSQL ends the transaction of a process that was frozen with rows locked."""
+
+READS = "jobtrack_reads"
+"""Execution option of connections that only read."""
+
+_EXTRAS = {"postgresql": "postgres", "mysql": "mysql"}
+
+
+def make_engine(url: URL, *, answer_seconds: int = ANSWER_SECONDS) -> Engine:
+    """An engine for a parsed URL; it connects when it is first used.
+
+    Args:
+        url: From ``parse_url``.
+        answer_seconds: How long a server may take for one statement.
+
+    Raises:
+        ConfigurationError: The driver is not installed.
+        StoreUnavailable: The folder of an SQLite file cannot be made.
+    """
+    dialect = url.get_backend_name()
+    if dialect == "sqlite":
+        _make_folder(url)
+    options: dict[str, Any] = {
+        "connect_args": _connect_arguments(dialect, answer_seconds),
+        # What a job was called with is nobody's business in an error's text.
+        "hide_parameters": True,
+        # A worker needs two or three, a web process some more; what is not used is not opened.
+        "pool_size": 5,
+        "max_overflow": 20,
+        "pool_timeout": ANSWER_SECONDS,
+        "pool_use_lifo": True,
+        # Every transaction here ends in a commit or a rollback of its own.
+        "pool_reset_on_return": None,
+    }
+    if dialect != "sqlite":
+        options["isolation_level"] = "READ COMMITTED"
+    try:
+        engine = create_engine(url, **options)
+    except ImportError as error:
+        extra = _EXTRAS.get(dialect, dialect)
+        raise ConfigurationError(
+            f"{url.drivername}:// needs a driver that is not installed: "
+            f"pip install 'celery-jobtrack[{extra}]'"
+        ) from error
+    event.listen(engine, "connect", partial(_PREPARE[dialect], answer_seconds))
+    if dialect == "sqlite":
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def reading(engine: Engine) -> Engine:
+    """The same engine and pool, for transactions that only read."""
+    if engine.dialect.name == "postgresql":
+        # Spares a BEGIN and a ROLLBACK, each a round trip; one statement is one snapshot anyway.
+        return engine.execution_options(isolation_level="AUTOCOMMIT", **{READS: True})
+    return engine.execution_options(**{READS: True})
+
+
+def _connect_arguments(dialect: str, answer_seconds: int) -> dict[str, Any]:
+    if dialect == "sqlite":
+        return {"timeout": BUSY_SECONDS}
+    if dialect == "postgresql":
+        return {
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "celery-jobtrack",
+            # Notices a machine that vanished without a word.
+            "keepalives_idle": 30,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": ANSWER_SECONDS * 1000,
+        }
+    return {
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": answer_seconds,
+        "write_timeout": answer_seconds,
+        "charset": "utf8mb4",
+        "program_name": "celery-jobtrack",
+    }
+
+
+def _make_folder(url: URL) -> None:
+    folder = Path(str(url.database)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the folder {folder} of the store's SQLite file cannot be made: {error.strerror}; "
+            "name a file in a folder that this process may write"
+        ) from error
+
+
+def _prepare_sqlite(_answer_seconds: int, connection: Any, _record: object) -> None:
+    # Transactions begin where we say (see ``_begin_sqlite``), not where the driver guesses.
+    connection.isolation_level = None
+    _with_patience(lambda: connection.execute("PRAGMA journal_mode = WAL").close())
+    # With a write-ahead log this loses no commit unless the machine itself goes down.
+    connection.execute("PRAGMA synchronous = NORMAL").close()
+
+
+def _with_patience(execute: Callable[[], None]) -> None:
+    """Repeat what fails on a busy file: SQLite does not wait where journal modes change."""
+    import sqlite3
+
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return execute()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later is refused when another wrote in between, however
+    # long it would wait. One that says at once that it writes waits for its turn.
+    reads = connection.get_execution_options().get(READS, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _prepare_postgresql(answer_seconds: int, connection: Any, _record: object) -> None:
+    connection.autocommit = True
+    connection.execute(
+        f"SET lock_timeout = {LOCK_SECONDS * 1000};"
+        f"SET statement_timeout = {answer_seconds * 1000};"
+        f"SET idle_in_transaction_session_timeout = {IDLE_TRANSACTION_SECONDS * 1000}"
+    )
+    connection.autocommit = False
+
+
+def _prepare_mysql(_answer_seconds: int, connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        # The strict mode refuses what it would otherwise cut to fit.
+        cursor.execute(
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE', "
+            f"time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_SECONDS}"
+        )
+
+
+_PREPARE = {"sqlite": _prepare_sqlite, "postgresql": _prepare_postgresql, "mysql": _prepare_mysql}

@@ -1,0 +1,172 @@
+"""Rows over one SQL transaction."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack.model.event import EventRecord
+from celery_jobtrack.model.group import Totals
+from celery_jobtrack.model.state import FINAL, JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Select, Table
+
+    from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.job import Attempt, JobRecord
+    from celery_jobtrack.model.state import EventKind
+    from celery_jobtrack.strategies.sql.clock import Clock
+    from celery_jobtrack.strategies.sql.schema import Schema
+    from celery_jobtrack.strategies.sql.statements import Statements
+
+
+class SqlRows:
+    """One open transaction at READ COMMITTED (on SQLite: the only one that writes).
+
+    Statements see what was committed before each of them began, so what must hold to the end is read
+    with ``lock`` first. Driver errors leave through the store's ``transaction``, which says what they
+    mean.
+    """
+
+    def __init__(self, connection: Connection, schema: Schema, statements: Statements, clock: Clock) -> None:
+        self.connection = connection
+        self._schema = schema
+        self._sql = statements
+        self._maps = statements.maps
+        self._clock = clock
+        self._now: datetime | None = None
+
+    def now(self) -> datetime:
+        if self._now is None:
+            read = self._sql.clock
+            self._now = self._clock.moment(None if read is None else self.connection.scalar(read))
+        return self._now
+
+    def job(self, job_id: str, *, lock: bool) -> JobRecord | None:
+        row = self._one(self._sql.locked_job if lock else self._sql.job, of_id=job_id)
+        if row is None:
+            return None
+        if lock:
+            self._take_clock(row)
+        return self._maps.job.load(row)
+
+    def insert_job(self, job: JobRecord, message: bytes | None) -> None:
+        values = self._maps.job.dump(job)
+        values["message"] = message
+        self.connection.execute(self._sql.insert_job, values)
+        self._file_under(job.id, job.tags)
+
+    def update_job(self, before: JobRecord, after: JobRecord) -> None:
+        changes = self._maps.job.changes(before, after)
+        if after.state is JobState.SUCCESS and before.state is not JobState.SUCCESS:
+            changes["message"] = None
+        self._update(self._schema.jobs, before.id, changes)
+        if "tags" in changes:
+            self._file_under(before.id, (tag for tag in after.tags if tag not in before.tags))
+
+    def set_message(self, job_id: str, message: bytes) -> None:
+        self.connection.execute(self._sql.set_message, {"of_id": job_id, "message": message})
+
+    def attempt(self, token: str) -> Attempt | None:
+        row = self._one(self._sql.attempt, of_token=token)
+        return None if row is None else self._maps.attempt.load(row)
+
+    def insert_attempt(self, attempt: Attempt) -> None:
+        self.connection.execute(self._sql.insert_attempt, self._maps.attempt.dump(attempt))
+
+    def update_attempt(self, before: Attempt, after: Attempt) -> None:
+        self._update(self._schema.attempts, before.token, self._maps.attempt.changes(before, after))
+
+    def group(self, group_id: str, *, lock: bool) -> GroupRecord | None:
+        row = self._one(self._sql.locked_group if lock else self._sql.group, of_id=group_id)
+        if row is None:
+            return None
+        if lock:
+            self._take_clock(row)
+        return self._maps.group.load(row)
+
+    def insert_group(self, group: GroupRecord) -> None:
+        self.connection.execute(self._sql.insert_group, self._maps.group.dump(group))
+
+    def update_group(self, before: GroupRecord, after: GroupRecord) -> None:
+        self._update(self._schema.groups, before.id, self._maps.group.changes(before, after))
+
+    def group_id_of_key(self, key: str) -> str | None:
+        row = self._one(self._sql.group_id_of_key, of_key=key)
+        return None if row is None else str(row[0])
+
+    def count_members(self, group_id: str, generation: int) -> Totals:
+        totals = Totals()
+        counted = self.connection.execute(
+            self._sql.count_members, {"of_group_id": group_id, "of_generation": generation}
+        )
+        for state, count in counted.all():
+            totals = totals.plus(Totals(total=count))
+            if state in FINAL:
+                totals = totals.counting(state, by=count)
+        return totals
+
+    def is_filling(self, group_id: str) -> bool:
+        found = self._one(self._sql.is_filling, of_group_id=group_id, now=self.now())
+        return found is not None and bool(found[0])
+
+    def hold(self, group_id: str, token: str, until: datetime) -> None:
+        # The caller holds the group's row, so no one inserts between the two statements.
+        key = {"of_group_id": group_id, "of_token": token}
+        renewed = self.connection.execute(self._sql.renew_hold, {**key, "until": until})
+        if not renewed.rowcount:
+            values = {"group_id": group_id, "token": token, "until": until}
+            self.connection.execute(self._sql.insert_hold, values)
+
+    def let_go(self, group_id: str, token: str) -> None:
+        parameters = {"of_group_id": group_id, "of_token": token, "now": self.now()}
+        self.connection.execute(self._sql.let_go, parameters)
+
+    def add_event(self, kind: EventKind, group: GroupRecord) -> None:
+        event = EventRecord(
+            id=str(uuid.uuid4()),
+            kind=kind,
+            group_id=group.id,
+            generation=group.generation,
+            seq=0,
+            created_at=self.now(),
+        )
+        values = self._maps.event.dump(event)
+        # The database numbers it; the group's lock keeps the numbers of one group in order.
+        del values["seq"]
+        self.connection.execute(self._sql.insert_event, values)
+
+    def event(self, event_id: str) -> EventRecord | None:
+        row = self._one(self._sql.event, of_id=event_id)
+        return None if row is None else self._maps.event.load(row)
+
+    def update_event(self, before: EventRecord, after: EventRecord) -> None:
+        self._update(self._schema.events, before.id, self._maps.event.changes(before, after))
+
+    def first_pending_event(self, group_id: str) -> EventRecord | None:
+        row = self._one(self._sql.first_pending_event, of_group_id=group_id)
+        return None if row is None else self._maps.event.load(row)
+
+    def groups_with_pending_events(self, limit: int) -> Sequence[str]:
+        parameters = {"limit": limit, **self._clock.parameters()}
+        return self.connection.scalars(self._sql.groups_with_pending_events, parameters).all()
+
+    def _file_under(self, job_id: str, tags: Iterable[str]) -> None:
+        for tag in dict.fromkeys(tags):
+            self.connection.execute(self._sql.insert_tag, {"of_id": job_id, "tag": tag})
+
+    def _one(self, statement: Select[Any], **parameters: Any) -> Sequence[Any] | None:
+        return self.connection.execute(statement, parameters).first()
+
+    def _update(self, table: Table, identity: str, changes: dict[str, Any]) -> None:
+        if changes:
+            changes["of_it"] = identity
+            statement = self._sql.update(table, [name for name in changes if name != "of_it"])
+            self.connection.execute(statement, changes)
+
+    def _take_clock(self, row: Sequence[Any]) -> None:
+        if self._now is None:
+            self._now = self._clock.moment(None if self._sql.clock is None else row[-1])

@@ -1,0 +1,147 @@
+"""The statements of transitions, built once for each store.
+
+They are the hot path, and nothing of them is built anew for a call, so that SQLAlchemy finds what it
+compiled before. Parameters are named as the columns; ``of_`` marks what identifies the row.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Text, bindparam, delete, exists, func, insert, literal_column, select, update
+from sqlalchemy import true as sql_true
+from sqlalchemy.dialects import postgresql, sqlite
+
+from celery_jobtrack.model.state import JobState
+from celery_jobtrack.strategies.sql.records import RecordMaps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Column, ColumnElement, Insert, Select, Table, Update
+
+    from celery_jobtrack.model.state import GroupState
+    from celery_jobtrack.strategies.sql.clock import Clock
+    from celery_jobtrack.strategies.sql.schema import Schema
+
+
+class Statements:
+    """What ``SqlRows`` executes."""
+
+    def __init__(self, schema: Schema, clock: Clock) -> None:
+        self.maps = maps = RecordMaps(schema)
+        jobs, groups, events = schema.jobs, schema.groups, schema.events
+        attempts, fillers, tags = schema.attempts, schema.fillers, schema.tags
+
+        with_clock = [] if clock.column is None else [clock.column]
+        self.clock: Select[Any] | None = None if clock.column is None else select(clock.column)
+        """Reads the server's clock; None without a server."""
+
+        job = select(*maps.job.columns).where(jobs.c.id == bindparam("of_id"))
+        self.job = job
+        self.locked_job = job.add_columns(*with_clock).with_for_update()
+        """Locks a job's row to the end of the transaction; the server's clock is its last column."""
+        self.insert_job = insert(jobs).inline()
+        self.insert_tag = insert(tags).from_select(
+            ["seq", "tag"],
+            select(jobs.c.seq, bindparam("tag", type_=tags.c.tag.type)).where(
+                jobs.c.id == bindparam("of_id", type_=jobs.c.id.type)
+            ),
+        )
+        """Files a job that was just inserted under one of its tags."""
+        self.set_message = (
+            update(jobs).where(jobs.c.id == bindparam("of_id")).values(message=bindparam("message"))
+        )
+
+        self.attempt = select(*maps.attempt.columns).where(attempts.c.token == bindparam("of_token"))
+        self.insert_attempt = insert(attempts).inline()
+
+        group = select(*maps.group.columns).where(groups.c.id == bindparam("of_id"))
+        self.group = group
+        self.locked_group = group.add_columns(*with_clock).with_for_update()
+        """Locks a group's row to the end of the transaction; the server's clock is its last column."""
+        self.group_id_of_key = select(groups.c.id).where(groups.c.key == bindparam("of_key"))
+        self.insert_group = insert(groups).inline()
+        self.count_members = (
+            select(jobs.c.state, func.count())
+            .where(
+                jobs.c.group_id == bindparam("of_group_id"),
+                # All states: named, so that the index by group, state and generation serves.
+                in_states(jobs.c.state, JobState),
+                jobs.c.generation == bindparam("of_generation"),
+            )
+            .group_by(jobs.c.state)
+        )
+        """The members of one generation, in each state."""
+
+        of_group = fillers.c.group_id == bindparam("of_group_id")
+        of_filler = fillers.c.token == bindparam("of_token")
+        self.is_filling = select(exists().where(of_group, fillers.c.until > bindparam("now")))
+        self.renew_hold = update(fillers).where(of_group, of_filler).values(until=bindparam("until"))
+        self.insert_hold = insert(fillers).inline()
+        # Also what fillers that died have left: nobody else takes that away.
+        self.let_go = delete(fillers).where(of_group, of_filler | (fillers.c.until <= bindparam("now")))
+
+        self.insert_event = insert(events).inline()
+        self.event = select(*maps.event.columns).where(events.c.id == bindparam("of_id"))
+        self.first_pending_event = (
+            select(*maps.event.columns)
+            .where(events.c.group_id == bindparam("of_group_id"), events.c.pending == sql_true())
+            .order_by(events.c.seq)
+            .limit(literal_column("1"))
+        )
+        earlier = events.alias("earlier")
+        self.groups_with_pending_events = (
+            select(events.c.group_id)
+            .where(
+                events.c.pending == sql_true(),
+                events.c.claimed_until.is_(None) | (events.c.claimed_until <= clock.expression),
+                ~exists().where(
+                    earlier.c.pending == sql_true(),
+                    earlier.c.group_id == events.c.group_id,
+                    earlier.c.seq < events.c.seq,
+                ),
+            )
+            .order_by(events.c.seq)
+            .limit(bindparam("limit"))
+        )
+        """Groups whose earliest pending event is due; a later one waits for the earlier one's delivery."""
+
+        self._identities = {
+            jobs: jobs.c.id,
+            groups: groups.c.id,
+            events: events.c.id,
+            attempts: attempts.c.token,
+        }
+        self._updates: dict[tuple[Table, frozenset[str]], Update] = {}
+
+    def update(self, table: Table, columns: Iterable[str]) -> Update:
+        """Writes some columns of the row that ``of_it`` identifies; the same statement every time."""
+        names = frozenset(columns)
+        statement = self._updates.get((table, names))
+        if statement is None:
+            identity: Column[Any] = self._identities[table]
+            statement = (
+                update(table)
+                .where(identity == bindparam("of_it", type_=identity.type))
+                .values({name: bindparam(name, type_=table.c[name].type) for name in sorted(names)})
+            )
+            self._updates[table, names] = statement
+        return statement
+
+
+def in_states(column: ColumnElement[Any], states: Iterable[JobState | GroupState]) -> ColumnElement[bool]:
+    """``column IN ('…', …)``, written out: a partial index needs to see the values when planning."""
+    return column.in_([literal_column(f"'{state.value}'", Text) for state in sorted(states)])
+
+
+def insert_if_absent(table: Table, dialect: str) -> Insert:
+    """Inserts a row; its ``rowcount`` is 0 when a row with the same key is there already."""
+    if dialect == "mysql":
+        statement: Insert = insert(table).prefix_with("IGNORE")
+    elif dialect == "postgresql":
+        statement = postgresql.insert(table).on_conflict_do_nothing()
+    else:
+        statement = sqlite.insert(table).on_conflict_do_nothing()
+    # Without the option SQLAlchemy does not ask how many rows an INSERT wrote.
+    return statement.inline().execution_options(preserve_rowcount=True)

@@ -1,0 +1,95 @@
+"""Workers, their leases, and what they left behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, bindparam, case, exists, select, update
+
+from celery_jobtrack.strategies.sql.job_queries import JobQueries
+from celery_jobtrack.strategies.sql.statements import insert_if_absent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from celery_jobtrack.model.job import Attempt
+    from celery_jobtrack.model.requests import Worker, WorkerRecord
+
+_ALIVE = ("stopped_at", None)
+
+
+class WorkerOperations(JobQueries):
+    """Register, hear of, and give up workers."""
+
+    def register_worker(self, worker: Worker, lease: float) -> None:
+        self._keep(worker, lease, self._clock.expression)
+
+    def heartbeat(self, worker: Worker, lease: float) -> None:
+        since = case((self._is_alive(), self._schema.workers.c.registered_at), else_=self._clock.expression)
+        self._keep(worker, lease, since)
+
+    def _keep(self, worker: Worker, lease: float, registered_at: ColumnElement[Any]) -> None:
+        """Write or renew a worker's row: two guarded statements, the second only for a new worker.
+
+        Of two calls that both find no row, one inserts it and the other has nothing left to do.
+        """
+        workers, now = self._schema.workers, self._clock.expression
+        until = now + bindparam("lease", type_=BigInteger)
+        about = {"name": worker.name, "pid": worker.pid}
+        times = {"heartbeat_at": now, "lease_until": until}
+        renew = (
+            update(workers)
+            .where(workers.c.id == worker.id)
+            # MySQL assigns from left to right: what the first value reads is written after it.
+            .ordered_values(("registered_at", registered_at), *about.items(), *times.items(), _ALIVE)
+        )
+        insert = insert_if_absent(workers, self._dialect).values(
+            id=worker.id, registered_at=now, **about, **times
+        )
+        parameters = {**self._clock.parameters(), "lease": round(lease * 1_000_000)}
+
+        def write(connection: Connection) -> None:
+            if not connection.execute(renew, parameters).rowcount:
+                connection.execute(insert, parameters)
+
+        self._write(write)
+
+    def stop_worker(self, worker_id: str) -> None:
+        """Guarded by ``stopped_at``: who is gone does not go again. The lease never grows."""
+        workers, now = self._schema.workers, self._clock.expression
+        statement = (
+            update(workers)
+            .where(workers.c.id == worker_id, workers.c.stopped_at.is_(None))
+            .values(
+                lease_until=case((workers.c.lease_until < now, workers.c.lease_until), else_=now),
+                stopped_at=now,
+            )
+        )
+        self._write(lambda connection: connection.execute(statement, self._clock.parameters()))
+
+    def workers(self, *, alive: bool = True) -> Sequence[WorkerRecord]:
+        statement = select(*self._sql.maps.worker.columns)
+        if alive:
+            statement = statement.where(self._is_alive())
+        found = self._records(self._sql.maps.worker, statement, **self._clock.parameters())
+        # Not by the database: each collates in its own way.
+        return sorted(found, key=lambda worker: worker.name)
+
+    def lost_attempts(self, limit: int) -> Sequence[Attempt]:
+        attempts, workers = self._schema.attempts, self._schema.workers
+        statement = (
+            select(*self._sql.maps.attempt.columns)
+            .where(
+                attempts.c.outcome.is_(None),
+                ~exists().where(workers.c.id == attempts.c.worker_id, self._is_alive()),
+            )
+            .order_by(attempts.c.seq)
+            .limit(limit)
+        )
+        return self._records(self._sql.maps.attempt, statement, **self._clock.parameters())
+
+    def _is_alive(self) -> ColumnElement[bool]:
+        workers = self._schema.workers
+        return workers.c.stopped_at.is_(None) & (workers.c.lease_until >= self._clock.expression)

@@ -1,0 +1,8 @@
+"""Broker transports for kombu: how messages travel when there is no server.
+
+`filesystem` is kombu's file-system transport made safe for many processes at once. It is chosen with
+`broker_transport="celery_jobtrack.transport.filesystem:Transport"` and knows nothing of jobs.
+
+May import: kombu and the standard library only. Never belongs here: Celery, tracking, stores, anything
+that asks what a message means.
+"""

@@ -1,0 +1,184 @@
+"""An app as a user would write it, with a task for every way in which a job can end.
+
+Its folder and its store come from the environment, so that a worker process and the test share it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+from celery import Celery, group
+from celery.exceptions import Ignore, Reject
+
+from celery_jobtrack import JobTrack, TrackableTask, events
+
+FOLDER = "JOBTRACK_SHOP_FOLDER"
+STORE = "JOBTRACK_SHOP_STORE"
+
+
+def make_app(folder: Path, store: str, **conf: object) -> Celery:
+    results = folder / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    app = Celery("shop", broker="filesystem://", backend=f"file://{results}", set_as_current=False)
+    app.conf.update(
+        broker_transport="celery_jobtrack.transport.filesystem:Transport",
+        broker_transport_options={"folder": str(folder / "broker"), "polling_interval": 0.05},
+        broker_connection_retry_on_startup=True,
+        jobtrack_strategy=store or f"sqlite:///{folder / 'jobtrack.db'}",
+        jobtrack_heartbeat=0.5,
+        jobtrack_lease=3,
+        jobtrack_check_interval=0.5,
+        jobtrack_lost_message_after=2,
+        jobtrack_store_wait=30,
+    )
+    app.conf.update(conf)
+    return app
+
+
+def add_tasks(app: Celery, folder: Path) -> None:
+    tracked = {"base": TrackableTask, "shared": False}
+
+    @app.task(name="shop.add", **tracked)
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    @app.task(name="shop.error", **tracked)
+    def error() -> None:
+        raise ValueError("boom")
+
+    @app.task(name="shop.flaky", bind=True, max_retries=5, **tracked)
+    def flaky(self, failures: int) -> str:
+        if self.request.retries < failures:
+            raise self.retry(exc=ConnectionError("try again"), countdown=0)
+        return "at last"
+
+    @app.task(name="shop.hopeless", bind=True, max_retries=2, **tracked)
+    def hopeless(self) -> None:
+        raise self.retry(exc=ConnectionError("never"), countdown=0)
+
+    @app.task(name="shop.ignore", **tracked)
+    def ignore() -> None:
+        raise Ignore
+
+    @app.task(name="shop.reject", acks_late=True, **tracked)
+    def reject() -> None:
+        raise Reject("no", requeue=False)
+
+    @app.task(name="shop.reject_once", bind=True, acks_late=True, **tracked)
+    def reject_once(self) -> None:
+        if self.attempt == 1:
+            raise Reject("later", requeue=True)
+
+    @app.task(name="shop.reject_acknowledged", **tracked)
+    def reject_acknowledged() -> None:
+        raise Reject("too late for that", requeue=True)
+
+    @app.task(name="shop.replaced", bind=True, **tracked)
+    def replaced(self, how: str) -> None:
+        one = app.signature("shop.add", (3, 4))
+        sig = {
+            "task": one,
+            "error": app.signature("shop.error"),
+            "chain": one | app.signature("shop.add", (1,)),
+            "failing chain": app.signature("shop.error", immutable=True) | one,
+            "failing group": group(one, app.signature("shop.error"), app=app),
+            "group": group(one, app.signature("shop.add", (5, 6)), app=app),
+        }[how]
+        raise self.replace(sig)
+
+    @app.task(name="shop.soft", soft_time_limit=1, **tracked)
+    def soft() -> None:
+        signal.pause()
+
+    @app.task(name="shop.hard", time_limit=1, **tracked)
+    def hard() -> None:
+        signal.pause()
+
+    @app.task(name="shop.die", **tracked)
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    @app.task(name="shop.leave", **tracked)
+    def leave() -> None:
+        raise SystemExit(3)
+
+    @app.task(name="shop.wait", bind=True, **tracked)
+    def wait(self, name: str) -> str:
+        """Say that it runs, then go on until the test says so, or the job is cancelled."""
+        (folder / f"{name}.running").write_text(str(os.getpid()))
+        deadline = time.monotonic() + 60
+        while not (folder / f"{name}.go").exists():
+            if self.cancelled:
+                return "cancelled"
+            if time.monotonic() > deadline:
+                raise TimeoutError(name)
+            time.sleep(0.02)
+        return "went"
+
+    @app.task(name="shop.collect", **tracked)
+    def collect(results: list[int]) -> int:
+        return sum(results)
+
+    @app.task(name="shop.member", group_required=True, bind=True, **tracked)
+    def member(self) -> str:
+        return str(self.job_group.title)
+
+    @app.task(name="shop.forgetful", base=Forgetful, shared=False)
+    def forgetful() -> str:
+        return "ran"
+
+    @app.task(name="shop.plain", shared=False)
+    def plain() -> str:
+        return "plain"
+
+
+class Forgetful(TrackableTask):
+    """A base class whose hooks forget ``super()``."""
+
+    abstract = True
+
+    def before_start(self, task_id, args, kwargs):
+        pass
+
+    def on_success(self, retval, task_id, args, kwargs):
+        pass
+
+    def on_failure(self, exc, task_id, args, kwargs, einfo):
+        pass
+
+    def after_return(self, status, retval, task_id, args, kwargs, einfo):
+        pass
+
+
+def add_listeners(folder: Path) -> tuple[object, ...]:
+    def write(kind: str, group: object, event_id: str) -> None:
+        line = json.dumps(
+            {"kind": kind, "group": group.id, "event": event_id, "generation": group.generation}
+        )
+        with (folder / "events.jsonl").open("a") as file:
+            file.write(line + "\n")
+
+    def on_started(sender, *, group, event_id, **_):
+        write("started", group, event_id)
+
+    def on_completed(sender, *, group, event_id, **_):
+        write("completed", group, event_id)
+
+    events.job_group_started.connect(on_started)
+    events.job_group_completed.connect(on_completed)
+    return on_started, on_completed
+
+
+if FOLDER in os.environ:
+    _folder = Path(os.environ[FOLDER])
+    app = make_app(_folder, os.environ.get(STORE, ""))
+    if os.environ.get("JOBTRACK_SHOP_SETTINGS"):
+        app.conf.update(json.loads(os.environ["JOBTRACK_SHOP_SETTINGS"]))
+    app.set_current()
+    jobtrack = JobTrack(app)
+    add_tasks(app, _folder)
+    _listeners = add_listeners(_folder)

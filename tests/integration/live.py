@@ -1,0 +1,153 @@
+"""A shop with real workers: one folder, one store, any number of worker and beat processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack import JobTrack
+from tests.integration.apps import shop as shop_app
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BOUND = 40.0
+"""Seconds in which anything that a worker has to do must have happened."""
+
+
+class Process:
+    """A ``celery`` process of the shop, with its log."""
+
+    def __init__(self, shop: Shop, *arguments: str, settings: dict[str, Any]) -> None:
+        shop.processes += 1
+        self.log = shop.folder / f"{arguments[0]}-{shop.processes}.log"
+        environment = {
+            **os.environ,
+            shop_app.FOLDER: str(shop.folder),
+            shop_app.STORE: shop.store_url,
+            "JOBTRACK_SHOP_SETTINGS": json.dumps(settings),
+            "C_FORCE_ROOT": "1",
+            "PYTHONWARNINGS": "default",
+        }
+        command = [sys.executable, "-m", "celery", "-A", "tests.integration.apps.shop", *arguments]
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def kill_whole(self) -> None:
+        """End it and all of its children at once, so that nothing can tell anybody anything."""
+        os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait(BOUND)
+
+    def stop(self) -> int:
+        if self.is_running():
+            self._process.terminate()
+            try:
+                self._process.wait(BOUND)
+            except subprocess.TimeoutExpired:
+                self.kill_whole()
+                raise AssertionError(f"did not stop in {BOUND:g} s:\n{self.tail()}") from None
+        return self._process.returncode
+
+    def wait(self, timeout: float = BOUND) -> int:
+        return self._process.wait(timeout)
+
+    def tail(self, lines: int = 60) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+class Shop:
+    """The test's side: the same app and store, and what the listeners in the workers wrote down."""
+
+    def __init__(self, folder: Path, store_url: str = "", **conf: Any) -> None:
+        self.folder = folder
+        self.store_url = store_url
+        self.processes = 0
+        self.app = shop_app.make_app(folder, store_url, **conf)
+        self.jobtrack = JobTrack(self.app)
+        shop_app.add_tasks(self.app, folder)
+        self.app.finalize()
+
+    def task(self, name: str) -> Any:
+        return self.app.tasks[f"shop.{name}"]
+
+    @contextmanager
+    def worker(self, *options: str, **settings: Any) -> Iterator[Process]:
+        known = {worker.id for worker in self.jobtrack.inspect.workers(alive=False)}
+        process = Process(
+            self,
+            "worker",
+            "-c",
+            "2",
+            "-l",
+            "INFO",
+            "-n",
+            f"w{self.processes}@shop",
+            *options,
+            settings=settings,
+        )
+        try:
+            wait_until(
+                lambda: not process.is_running() or " ready." in process.tail(),
+                BOUND,
+                "the worker did not become ready",
+            )
+            assert process.is_running(), process.tail()
+            assert {worker.id for worker in self.jobtrack.inspect.workers()} - known
+            yield process
+        finally:
+            process.stop()
+
+    @contextmanager
+    def beat(self, *options: str, **settings: Any) -> Iterator[Process]:
+        schedule = str(self.folder / "beat-schedule")
+        process = Process(self, "beat", "-l", "INFO", "-s", schedule, *options, settings=settings)
+        try:
+            yield process
+        finally:
+            process.stop()
+
+    def events(self, group: Any) -> list[str]:
+        """The kinds of a group's events as its listeners got them; a repeated delivery counts once."""
+        path = self.folder / "events.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        seen = {}
+        for event in map(json.loads, lines):
+            if event["group"] == group.id:
+                seen.setdefault(event["event"], event["kind"])
+        return list(seen.values())
+
+    def await_completion(self, group: Any) -> None:
+        """The group has completed, and both of its events were delivered, exactly one of each."""
+        status = group.wait(BOUND)
+        assert status.outstanding == 0
+        wait_until(lambda: len(self.events(group)) >= 2, BOUND, "the events were not delivered")
+        assert self.events(group) == ["started", "completed"]
+
+    def await_running(self, name: str) -> int:
+        """The pid of the pool child that runs ``shop.wait`` under this name."""
+        path = self.folder / f"{name}.running"
+        wait_until(lambda: path.exists() and path.read_text(), BOUND, f"{name} does not run")
+        return int(path.read_text())
+
+    def let_go(self, name: str) -> None:
+        (self.folder / f"{name}.go").touch()
+
+    def close(self) -> None:
+        self.jobtrack.close()
+        self.app.close()

@@ -1,0 +1,102 @@
+"""A tracker over the memory store, with a clock to move and ports that remember."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from celery_jobtrack.config import Settings
+from celery_jobtrack.model.group import GroupRecord
+from celery_jobtrack.model.requests import EnqueueRequest, FinishRequest, Origin, StartRequest, Worker
+from celery_jobtrack.model.state import Outcome
+from celery_jobtrack.strategies.memory import MemoryStore
+from celery_jobtrack.tracking.checker import Checker
+from celery_jobtrack.tracking.tracker import Tracker
+
+WORKER = Worker(id="w1", name="celery@host", pid=1)
+
+
+@dataclass
+class Clock:
+    now: float = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class RememberingPorts:
+    delivers: bool = True
+    empty: bool | None = False
+    strategies: tuple[Any, ...] = ()
+    requested: int = 0
+    published: list[str] = field(default_factory=list)
+    told: list[tuple[str, str]] = field(default_factory=list)
+    sender: str = "jobtrack"
+
+    def strategies_for(self, task):
+        return self.strategies
+
+    def group_for(self, record):
+        return record
+
+    def delivers_here(self):
+        return self.delivers
+
+    def request_delivery(self):
+        self.requested += 1
+
+    def publish_again(self, job, message):
+        self.published.append(job.id)
+
+    def dependents(self, message):
+        return ()
+
+    def queue_is_empty(self, queue):
+        return self.empty
+
+    def tell_backend(self, job, message):
+        self.told.append((job.id, str(job.state)))
+
+
+class World:
+    """Everything that a test of tracking needs, in one place."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = Clock()
+        self.store = MemoryStore(clock=self.clock)
+        self.ports = RememberingPorts()
+        self.tracker = Tracker(self.store, self.ports)
+        self.settings = Settings(**settings)
+        self.checker = Checker(self.tracker, self.settings)
+        self.store.register_worker(WORKER, 45)
+
+    def group(self, **about: Any) -> GroupRecord:
+        about = {"id": "g", "title": "G", "created_at": datetime.now(timezone.utc), **about}
+        return self.store.create_group(GroupRecord(**about))
+
+    def enqueue(self, job_id: str, *, message: bytes | None = b"kept", **origin: Any) -> None:
+        origin = {"task": "t", "queue": "q", **origin}
+        self.tracker.enqueue(EnqueueRequest(origin=Origin(job_id=job_id, **origin), message=message))
+
+    def start(self, job_id: str, *, worker: Worker = WORKER, **origin: Any) -> StartRequest:
+        request = StartRequest(
+            origin=Origin(job_id=job_id, task="t", queue="q", **origin),
+            token=f"token-{job_id}",
+            worker=worker,
+        )
+        self.last = self.tracker.start(request)
+        return request
+
+    def finish(self, request: StartRequest, outcome: Outcome = Outcome.SUCCESS) -> None:
+        self.tracker.finish(FinishRequest(start=request, outcome=outcome))
+
+    def run(self, job_id: str) -> None:
+        self.finish(self.start(job_id))
+
+    def state(self, job_id: str) -> str:
+        return str(self.store.job(job_id).state)
