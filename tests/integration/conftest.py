@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,23 @@ from tests.integration.live import Shop
 
 
 @pytest.fixture
-def shop():
-    """A shop of its own, on SQLite, without a worker yet."""
-    with tempfile.TemporaryDirectory(prefix="jobtrack-shop-") as folder:
-        opened = Shop(Path(folder))
-        yield opened
-        opened.close()
+def make_shop():
+    """Makes a shop on SQLite with these settings, without a worker yet."""
+    with ExitStack() as stack:
+
+        def make(**conf):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="jobtrack-shop-"))
+            opened = Shop(Path(folder), **conf)
+            stack.callback(opened.close)
+            return opened
+
+        yield make
+
+
+@pytest.fixture
+def shop(make_shop):
+    """A shop with the usual settings."""
+    return make_shop()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])

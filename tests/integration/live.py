@@ -32,7 +32,7 @@ class Process:
             **os.environ,
             shop_app.FOLDER: str(shop.folder),
             shop_app.STORE: shop.store_url,
-            "JOBTRACK_SHOP_SETTINGS": json.dumps(settings),
+            shop_app.SETTINGS: json.dumps({**shop.conf, **settings}),
             "C_FORCE_ROOT": "1",
             "PYTHONWARNINGS": "default",
         }
@@ -78,8 +78,10 @@ class Shop:
         self.folder = folder
         self.store_url = store_url
         self.processes = 0
+        self.conf = conf
         self.app = shop_app.make_app(folder, store_url, **conf)
         self.jobtrack = JobTrack(self.app)
+        self.jobtrack.autodiscover(shop_app.JOBS)
         shop_app.add_tasks(self.app, folder)
         self.app.finalize()
 
@@ -150,4 +152,8 @@ class Shop:
 
     def close(self) -> None:
         self.jobtrack.close()
+        client = getattr(self.app.backend, "client", None)
+        if client is not None:
+            self.app.backend.result_consumer.stop()
+            client.close()
         self.app.close()

@@ -18,6 +18,8 @@ from celery_jobtrack import JobTrack, TrackableTask, events
 
 FOLDER = "JOBTRACK_SHOP_FOLDER"
 STORE = "JOBTRACK_SHOP_STORE"
+SETTINGS = "JOBTRACK_SHOP_SETTINGS"
+JOBS = "tests.integration.apps.jobs"
 
 
 def make_app(folder: Path, store: str, **conf: object) -> Celery:
@@ -176,9 +178,9 @@ def add_listeners(folder: Path) -> tuple[object, ...]:
 if FOLDER in os.environ:
     _folder = Path(os.environ[FOLDER])
     app = make_app(_folder, os.environ.get(STORE, ""))
-    if os.environ.get("JOBTRACK_SHOP_SETTINGS"):
-        app.conf.update(json.loads(os.environ["JOBTRACK_SHOP_SETTINGS"]))
+    app.conf.update(json.loads(os.environ.get(SETTINGS) or "{}"))
     app.set_current()
     jobtrack = JobTrack(app)
+    jobtrack.autodiscover(JOBS)
     add_tasks(app, _folder)
     _listeners = add_listeners(_folder)

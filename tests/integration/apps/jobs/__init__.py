@@ -1,0 +1,1 @@
+"""Class-style jobs, found by ``jobtrack.autodiscover``."""
