@@ -1,0 +1,3 @@
+from tests.unit.apps import eager, small
+
+__all__ = ["eager", "small"]

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+
+from celery_jobtrack.errors import SchemaMismatch
+from celery_jobtrack.strategies.sql import SqlStore, migrate, schema
+from celery_jobtrack.testing.steps import enqueue, the_job
+from celery_jobtrack.testing.threads import Crowd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NEXT = """
+import sqlalchemy as sa
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade(op, prefix):
+    op.add_column(f"{prefix}jobs", sa.Column("colour", sa.Integer))
+"""
+
+
+@pytest.fixture
+def store(sql_url: str, sql_namespace: str) -> Iterator[SqlStore]:
+    """Not opened yet: there are no tables."""
+    store = SqlStore(sql_url, namespace=sql_namespace)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on the code is one version ahead."""
+    shutil.copytree(migrate.MIGRATIONS, tmp_path / "migrations")
+    (tmp_path / "migrations" / "versions" / "0002_next.py").write_text(NEXT)
+    monkeypatch.setattr(migrate, "MIGRATIONS", tmp_path / "migrations")
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
+
+
+def _pretend(store: SqlStore, version: str) -> None:
+    table = migrate.version_table(store._schema.prefix)
+    with store._engine.begin() as connection:
+        connection.execute(text(f"UPDATE {table} SET version_num = '{version}'"))
+
+
+def test_empty_database_gets_its_tables_and_keeps_them(store: SqlStore) -> None:
+    store.open()
+    enqueue(store)
+    store.open()
+    assert the_job(store)
+
+
+def test_many_opening_at_once_make_the_tables_once(sql_url: str, sql_namespace: str) -> None:
+    stores = [SqlStore(sql_url, namespace=sql_namespace) for _ in range(8)]
+    try:
+        with Crowd(len(stores)) as crowd:
+            crowd.together(lambda n: stores[n].open())
+        enqueue(stores[0])
+        assert all(store.job("job") for store in stores)
+    finally:
+        for store in stores:
+            store.close()
+
+
+def test_different_namespaces_may_be_made_at_once(sql_url: str, sql_namespace: str) -> None:
+    stores = [SqlStore(sql_url, namespace=f"{sql_namespace}_{n}") for n in range(4)]
+    try:
+        with Crowd(len(stores)) as crowd:
+            crowd.together(lambda n: stores[n].open())
+        for store in stores:
+            enqueue(store)
+    finally:
+        for store in stores:
+            store.close()
+
+
+def test_older_tables_on_a_server_are_refused_until_upgraded(
+    sql_server_url: str, sql_namespace: str, request: pytest.FixtureRequest
+) -> None:
+    store = SqlStore(sql_server_url, namespace=sql_namespace)
+    try:
+        store.open()
+        enqueue(store)
+        request.getfixturevalue("next_version")
+        with pytest.raises(
+            SchemaMismatch, match=r"version 1 .* version 2; run: celery .* jobtrack db upgrade"
+        ):
+            store.open()
+        assert store.upgrade() == (1, 2)
+        store.open()
+        assert the_job(store)
+        assert store.upgrade() == (2, 2)
+    finally:
+        store.close()
+
+
+def test_older_sqlite_file_is_upgraded_by_itself(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    stores = [SqlStore(f"sqlite:///{tmp_path / 'jobs.db'}") for _ in range(4)]
+    stores[0].open()
+    enqueue(stores[0])
+    request.getfixturevalue("next_version")
+    with Crowd(len(stores)) as crowd:
+        crowd.together(lambda n: stores[n].open())
+    assert migrate.stored_version(stores[0]._engine, "jobtrack_") == 2
+    for store in stores:
+        assert the_job(store)
+        store.close()
+
+
+def test_tables_newer_by_one_work(store: SqlStore) -> None:
+    store.open()
+    _pretend(store, "0002")
+    store.open()
+    enqueue(store)
+    assert store.upgrade() == (2, 2)
+
+
+def test_tables_newer_by_two_are_refused(store: SqlStore) -> None:
+    store.open()
+    _pretend(store, "0003")
+    for operation in (store.open, store.upgrade):
+        with pytest.raises(SchemaMismatch, match="upgrade celery-jobtrack"):
+            operation()
+
+
+def test_upgrade_of_an_empty_database_makes_the_tables(store: SqlStore) -> None:
+    assert store.upgrade() == (0, 1)
+    enqueue(store)
+
+
+def test_store_that_was_never_opened_says_so(store: SqlStore) -> None:
+    with pytest.raises(SchemaMismatch, match=r"open\(\)"):
+        enqueue(store)
+
+
+def test_tables_half_made_by_a_killed_process_are_made_anew(store: SqlStore) -> None:
+    with store._engine.begin() as connection:
+        store._schema.jobs.create(connection)
+    store.open()
+    enqueue(store)
+
+
+def test_tables_with_rows_and_no_version_are_left_alone(store: SqlStore) -> None:
+    store.open()
+    enqueue(store)
+    with store._engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {migrate.version_table(store._schema.prefix)}"))
+    with pytest.raises(SchemaMismatch, match="restore it"):
+        store.open()
+    assert the_job(store)
+
+
+def test_a_users_own_alembic_is_left_alone(store: SqlStore) -> None:
+    with store._engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('theirs')"))
+    store.open()
+    with store._engine.begin() as connection:
+        assert connection.scalars(text("SELECT version_num FROM alembic_version")).all() == ["theirs"]
+        connection.execute(text("DROP TABLE alembic_version"))
+
+
+def test_making_the_tables_leaves_logging_as_it_is(store: SqlStore) -> None:
+    root = logging.getLogger()
+    before = (root.level, list(root.handlers), logging.getLogger("alembic").level)
+    store.open()
+    assert (root.level, list(root.handlers), logging.getLogger("alembic").level) == before
+    assert not logging.getLogger("celery").disabled
+
+
+def test_alembic_is_not_imported_when_the_tables_are_there(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'jobs.db'}"
+    program = (
+        "import sys; from celery_jobtrack.strategies.sql import SqlStore; "
+        f"store = SqlStore({url!r}); store.open(); store.close(); print('alembic' in sys.modules)"
+    )
+    for expected in ("True", "False"):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected
+
+
+def test_waiting_for_another_migration_is_bounded(
+    sql_server_url: str, sql_namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from celery_jobtrack.errors import JobTrackError
+    from celery_jobtrack.strategies.row import Conflict
+
+    monkeypatch.setattr(migrate, "LOCK_SECONDS", 1)
+    store, other = (SqlStore(sql_server_url, namespace=sql_namespace) for _ in range(2))
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with other._engine.connect() as connection, migrate._locked(connection, other._schema.prefix):
+            held.set()
+            done.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(10)
+        with pytest.raises((JobTrackError, Conflict), match=r"lock|another process"):
+            store.open()
+    finally:
+        done.set()
+        holder.join()
+        store.close()
+        other.close()
