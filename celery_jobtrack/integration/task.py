@@ -31,6 +31,7 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
     abstract = True
     is_tracked: ClassVar[bool] = True
 
+    Request = "celery_jobtrack.integration.request:TrackedRequest"
     group_required: bool = False
     """Whether a job of this task must belong to a group."""
     tracking_strategy: Any = None

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.model.event import EventCounts, EventRecord
 from celery_jobtrack.model.group import Totals, describe_status
 from celery_jobtrack.model.requests import Page, WorkerRecord
@@ -442,13 +443,19 @@ def _count(states: Iterable[S]) -> dict[S, int]:
     return counted
 
 
+def _seq_of(cursor: str) -> int:
+    if cursor.isascii() and cursor.isdigit():
+        return int(cursor[:20])
+    raise InvalidPayload(f"{cursor[:40]!r} is no cursor: hand on the one that a page came with")
+
+
 def _page(
     table: Mapping[str, Any],
     seqs: Mapping[str, int],
     matches: Callable[[Any], bool],
     query: JobQuery | GroupQuery,
 ) -> Page:
-    before = int(query.cursor) if query.cursor else None
+    before = None if query.cursor is None else _seq_of(query.cursor)
     newest = sorted(table.values(), key=lambda row: -seqs[row.id])
     found = [row for row in newest if (before is None or seqs[row.id] < before) and matches(row)]
     items = found[: query.limit]

@@ -67,6 +67,7 @@ class Tracker:
         """A running job's next retry, or its replacement, is about to be published."""
         result = self.store.retry(request)
         self._announce(result)
+        self.handle(result.events)
         return result
 
     def finish(self, request: FinishRequest) -> Settled:

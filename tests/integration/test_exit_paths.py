@@ -51,6 +51,7 @@ def ended(details):
         ("soft", (), "FAILURE", "timeout", [Outcome.FAILURE]),
         ("hard", (), "FAILURE", "timeout", [Outcome.FAILURE]),
         ("die", (), "FAILURE", "worker_lost", [Outcome.LOST]),
+        ("die_once", (), "SUCCESS", None, [Outcome.REQUEUED, Outcome.SUCCESS]),
         ("forgetful", (), "SUCCESS", None, [Outcome.SUCCESS]),
         ("member", (), "SUCCESS", None, [Outcome.SUCCESS]),
         ("plain", (), "SUCCESS", None, [Outcome.SUCCESS]),

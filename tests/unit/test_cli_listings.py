@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from celery_jobtrack.model.job import ErrorInfo, Progress
-from celery_jobtrack.model.state import JobState, Outcome, Reason
-from celery_jobtrack.testing.steps import batch, enqueue, finish, group, retry, run, settle, start
+from celery_jobtrack.model.state import Outcome
+from celery_jobtrack.testing.steps import batch, enqueue, finish, group, retry, run, start
 from tests.unit.cli_fixtures import LONG_ID, new_shop
 
 shop = pytest.fixture(new_shop, name="shop")
@@ -68,15 +68,11 @@ def test_jobs_shows_when_a_job_is_due_and_how_far_it_is(shop):
     enqueue(shop.store, "later", eta=later)
     start(shop.store, "busy", "t")
     shop.store.record_progress("busy", "t", Progress(current=1, total=4))
-    assert (
-        shop.lines("jobs", columns=80)[1:]
-        == [
-            "busy   STARTED   shop.resize  25 %  celery      1        now",
-            "later  ENQUEUED  shop.resize        celery               in 5 min",
-        ]
-        or "25 %" in shop.run("jobs").stdout
-    )
-    assert "in 5 min" in shop.run("jobs").stdout
+    assert shop.lines("jobs", columns=50) == [
+        "JOB    STATE     TASK         DONE  WHEN",
+        "busy   STARTED   shop.resize  25 %  now",
+        "later  ENQUEUED  shop.resize        in 5 min",
+    ]
 
 
 def test_jobs_are_filtered(shop):
@@ -104,10 +100,7 @@ def test_jobs_since_takes_an_age_or_a_date(shop):
     enqueue(shop.store, "new")
     middle = datetime.fromtimestamp(shop.time - 1800, timezone.utc)
     berlin = middle.astimezone(shop.app.timezone).replace(tzinfo=None)
-    for since in ("30m", "30 min", "0.5h", middle.isoformat(), berlin.isoformat(), f"{middle:%FT%TZ}"):
-        if since == "0.5h":
-            assert shop.run("jobs", "--since", since).exit_code == 2
-            continue
+    for since in ("30m", "30 min", middle.isoformat(), berlin.isoformat(), f"{middle:%FT%TZ}"):
         assert [job["id"] for job in shop.json("jobs", "--since", since)["items"]] == ["new"], since
     assert len(shop.json("jobs", "--since", "2h")["items"]) == 2
 
@@ -129,8 +122,9 @@ def test_listing_goes_on_from_its_cursor(shop, command):
 
 
 def test_groups_are_listed(shop):
-    group(shop.store, LONG_ID, title="Nightly import", key="nightly")
-    batch(shop.store, "b", title="A batch")
+    created = shop.store.now()
+    group(shop.store, LONG_ID, title="Nightly import", key="nightly", created_at=created)
+    batch(shop.store, "b", title="A batch", created_at=created)
     for number in range(3):
         run(shop.store, f"j{number}", Outcome.FAILURE if number else Outcome.SUCCESS, group_id="b")
     enqueue(shop.store, "open", group_id="b")
@@ -138,8 +132,8 @@ def test_groups_are_listed(shop):
     assert shop.lines("groups", columns=140) == [
         "GROUP                                 STATE     TITLE           KEY      DONE  FAILED  WHEN",
         "b                                     RUNNING   A batch                   3/4       2  2 h ago",
-        f"{LONG_ID}  AWAITING  Nightly import  nightly   0/0",
-    ] or shop.lines("groups", columns=140)[1].startswith("b ")
+        f"{LONG_ID}  AWAITING  Nightly import  nightly   0/0          2 h ago",
+    ]
     assert [each["id"] for each in shop.json("groups", "--state", "running")["items"]] == ["b"]
     assert shop.lines("groups", "--state", "CANCELLED") == ["No groups match."]
 
@@ -156,7 +150,7 @@ def test_job_as_json_has_the_fields_of_its_record(shop):
 
 def test_what_jobs_are_called_cannot_move_the_cursor_or_be_markup(shop):
     evil = "shop.\x1b[31mred\x07\u202e[bold]x[/bold] :smile:\nnext"
-    settle(shop.store, "j", JobState.SKIPPED, Reason.DUPLICATE, task=evil)
+    enqueue(shop.store, "j", task=evil)
     text = shop.run("jobs").stdout
     assert "shop.\\x1b[31mred\\x07\\u202e[bold]x[/bold] :smile:\\nnext" in text
     assert not set("\x1b\x07\u202e") & set(text)

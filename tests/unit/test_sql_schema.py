@@ -15,6 +15,7 @@ from celery_jobtrack.testing.steps import enqueue, group, start
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+    from sqlalchemy.engine.interfaces import ReflectedIndex
 
 
 def test_revisions_make_what_the_schema_says(sql_store: SqlStore) -> None:
@@ -58,13 +59,18 @@ def _described(connection: Connection, prefix: str) -> dict[str, object]:
     for table in tables:
         about = {
             "columns": [{**column, "type": repr(column["type"])} for column in found.get_columns(table)],
-            "indexes": sorted(found.get_indexes(table), key=lambda index: str(index["name"])),
+            "indexes": sorted(_legible(index) for index in found.get_indexes(table)),
             "unique": sorted(found.get_unique_constraints(table), key=lambda unique: str(unique["name"])),
             "key": found.get_pk_constraint(table),
             "options": found.get_table_options(table),
         }
         described[table.removeprefix(prefix)] = repr(about).replace(prefix, "PREFIX_")
     return described
+
+
+def _legible(index: ReflectedIndex) -> str:
+    options = {name: str(value) for name, value in index.get("dialect_options", {}).items()}
+    return f"{index['name']}: {index['column_names']} {index['unique']} {options}"
 
 
 def test_version_of_the_code_is_the_newest_revision() -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from celery_jobtrack.errors import ConfigurationError
 from celery_jobtrack.strategies.sql import SqlStore
 from celery_jobtrack.strategies.sql.urls import parse_url, shown_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,7 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def test_shown_url_hides_every_password() -> None:
     shown = shown_url(parse_url("postgresql://me:geheim@h/d?sslpassword=geheim&sslmode=require"))
-    assert shown == "postgresql+psycopg://me:***@h/d?sslmode=require&sslpassword=***"
+    assert shown == "postgresql+psycopg://me:***@h/d?sslmode=require&sslpassword=hidden"
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_store_on_a_task_is_refused_when_the_worker_checks(small):
         return None
 
     small.app.finalize()
-    with pytest.raises(ConfigurationError, match="'wrong'.*an app has one store"):
+    with pytest.raises(ConfigurationError, match=r"'wrong'.*an app has one store"):
         small.jobtrack.runtime.check_configuration()
 
 
@@ -259,7 +259,7 @@ def test_waiting_inside_of_a_task_is_refused(eager):
         eager.jobtrack.groups.get(group_id).wait(1)
 
     group = eager.jobtrack.groups.create("g")
-    with pytest.raises(RuntimeError, match="Never call result.get"):
+    with pytest.raises(RuntimeError, match=r"Never call result\.get"):
         waiter.delay(group.id).get()
 
 
@@ -293,6 +293,7 @@ def test_signals_of_jobs_are_sent_in_their_process(eager):
 
 
 def test_importing_the_package_imports_nothing_else():
-    code = "import sys, celery_jobtrack; print([m for m in ('celery', 'sqlalchemy', 'alembic', 'rich') if m in sys.modules])"
+    heavy = ("celery", "sqlalchemy", "alembic", "rich")
+    code = f"import sys, celery_jobtrack; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert out.stdout.strip() == "[]"

@@ -64,8 +64,10 @@ class RowBase(Store):
         return self._claim_next(rows, before.id, self.claimant if self.delivers() else None)
 
     def _claim_next(self, rows: Rows, group_id: str, claimed_by: str | None) -> tuple[EventRecord, ...]:
-        """The group's earliest pending event unless somebody is at it or it must wait; claimed
-        unless ``claimed_by`` is None."""
+        """The group's earliest pending event unless somebody is at it or it must wait.
+
+        It is claimed unless ``claimed_by`` is None.
+        """
         event = rows.first_pending_event(group_id)
         now = rows.now()
         if event is None or (event.claimed_until is not None and event.claimed_until > now):

@@ -125,10 +125,7 @@ class JobTransitions(RowBase):
         move = moves.settle(job, attempt, request, rows.now())
         if not move.applied or move.job is None:
             return Settled(job=job, applied=False)
-        if job is None:
-            current = _insert_joined(rows, move.job)
-        else:
-            current = _write(rows, job, attempt, move)
+        current = _insert_joined(rows, move.job) if job is None else _write(rows, job, attempt, move)
         return Settled(job=current, applied=True, events=self._count_end(rows, current))
 
     def _started(

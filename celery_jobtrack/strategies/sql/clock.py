@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-_SERVER_CLOCKS = {
-    # In a subquery, or PostgreSQL, which asks a volatile function again for each row, uses no index.
-    "postgresql": "(SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT))",
-    "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
-}
+_POSTGRESQL = "CAST(EXTRACT(EPOCH FROM {}) * 1000000 AS BIGINT)"
+_MYSQL = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+_COLUMNS = {"postgresql": _POSTGRESQL.format("clock_timestamp()"), "mysql": _MYSQL}
+# One and the same throughout a statement; with one that moves PostgreSQL would use no index.
+_EXPRESSIONS = {"postgresql": _POSTGRESQL.format("statement_timestamp()"), "mysql": _MYSQL}
 
 
 class Clock:
@@ -32,17 +32,13 @@ class Clock:
 
     def __init__(self, dialect: str, offset: Callable[[], float] | None) -> None:
         self._offset = offset
-        server = _SERVER_CLOCKS.get(dialect)
-        self.column: ColumnElement[int] | None = (
-            None if server is None else literal_column(server, BigInteger).label("server_clock")
-        )
+        self.column: ColumnElement[int] | None = None
         """The server's time as a column to select (hand it to ``moment``); None without a server."""
-        self.expression: ColumnElement[int]
+        self.expression: ColumnElement[int] = bindparam("clock", type_=BigInteger)
         """The store's time inside of a statement, which must be given ``parameters()``."""
-        if server is None:
-            self.expression = bindparam("clock", type_=BigInteger)
-        else:
-            self.expression = literal_column(server, BigInteger) + bindparam("clock", type_=BigInteger)
+        if dialect in _COLUMNS:
+            self.column = literal_column(_COLUMNS[dialect], BigInteger).label("server_clock")
+            self.expression = literal_column(_EXPRESSIONS[dialect], BigInteger) + self.expression
 
     def parameters(self) -> dict[str, Any]:
         """What ``expression`` needs: the time itself, or the offset from the server's."""

@@ -32,27 +32,29 @@ READS = "jobtrack_reads"
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql"}
 
 
-def make_engine(url: URL, *, answer_seconds: int = ANSWER_SECONDS) -> Engine:
+def make_engine(url: URL, *, answer_seconds: int | None = None) -> Engine:
     """An engine for a parsed URL; it connects when it is first used.
 
     Args:
         url: From ``parse_url``.
-        answer_seconds: How long a server may take for one statement.
+        answer_seconds: How long a server may take for one statement; None for the usual.
 
     Raises:
         ConfigurationError: The driver is not installed.
         StoreUnavailable: The folder of an SQLite file cannot be made.
     """
     dialect = url.get_backend_name()
+    answer_seconds = answer_seconds or ANSWER_SECONDS
     if dialect == "sqlite":
         _make_folder(url)
     options: dict[str, Any] = {
         "connect_args": _connect_arguments(dialect, answer_seconds),
         # What a job was called with is nobody's business in an error's text.
         "hide_parameters": True,
-        # A worker needs two or three, a web process some more; what is not used is not opened.
-        "pool_size": 5,
-        "max_overflow": 20,
+        # Opened only as needed: a worker needs two or three, a process with threads one for each. Those
+        # beyond the pool's size are closed after every use, which costs ten times what they do.
+        "pool_size": 20,
+        "max_overflow": 10,
         "pool_timeout": ANSWER_SECONDS,
         "pool_use_lifo": True,
         # Every transaction here ends in a commit or a rollback of its own.
@@ -71,6 +73,11 @@ def make_engine(url: URL, *, answer_seconds: int = ANSWER_SECONDS) -> Engine:
     event.listen(engine, "connect", partial(_PREPARE[dialect], answer_seconds))
     if dialect == "sqlite":
         event.listen(engine, "begin", _begin_sqlite)
+    elif dialect == "postgresql":
+        from celery_jobtrack.strategies.sql.bounded import bounded_connect
+
+        # The server's own limit comes first, as it leaves the connection intact.
+        event.listen(engine, "do_connect", bounded_connect(answer_seconds + 2))
     return engine
 
 

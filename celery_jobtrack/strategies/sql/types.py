@@ -98,9 +98,9 @@ class Key(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "mysql":
-            return dialect.type_descriptor(mysql.VARBINARY(KEY_BYTES))
+            return mysql.VARBINARY(KEY_BYTES)
         collation = "C" if dialect.name == "postgresql" else None
-        return dialect.type_descriptor(String(KEY_BYTES, collation=collation))
+        return String(KEY_BYTES, collation=collation)
 
     def bind_processor(self, dialect: Dialect) -> Processor | None:
         return _or_none(key_bytes if dialect.name == "mysql" else _checked_key)
@@ -121,9 +121,9 @@ class Name(TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "mysql":
-            return dialect.type_descriptor(mysql.VARCHAR(NAME_CHARS, charset="ascii", collation="ascii_bin"))
+            return mysql.VARCHAR(NAME_CHARS, charset="ascii", collation="ascii_bin")
         collation = "C" if dialect.name == "postgresql" else None
-        return dialect.type_descriptor(String(NAME_CHARS, collation=collation))
+        return String(NAME_CHARS, collation=collation)
 
     def bind_processor(self, dialect: Dialect) -> Processor | None:  # noqa: ARG002
         return _or_none(lambda name: name.value)
@@ -206,4 +206,4 @@ BLOB = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql")
 
 
 def _long_text(dialect: Dialect) -> TypeEngine[Any]:
-    return dialect.type_descriptor(mysql.MEDIUMTEXT() if dialect.name == "mysql" else Text())
+    return mysql.MEDIUMTEXT() if dialect.name == "mysql" else Text()

@@ -70,5 +70,5 @@ def _with_absolute_path(url: URL) -> URL:
 
 def shown_url(url: URL) -> str:
     """The URL for people: no password, neither in its place nor among the options."""
-    hidden = {name: "***" for name in url.query if "pass" in name.lower() or "secret" in name.lower()}
+    hidden = {name: "hidden" for name in url.query if "pass" in name.lower() or "secret" in name.lower()}
     return url.update_query_dict(hidden).render_as_string(hide_password=True)

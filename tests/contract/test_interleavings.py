@@ -1,0 +1,290 @@
+"""Races that threads would seldom hit: here the second operation begins before the first commits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from celery_jobtrack.errors import GroupCompleted
+from celery_jobtrack.model.state import EventKind, GroupState, JobState
+from celery_jobtrack.testing import Clock, steps
+from tests.contract.interleaving import interleave
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from celery_jobtrack.strategies.row import RowStore
+    from tests.contract.backends import Backend
+
+COMPLETED = EventKind.COMPLETED
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(backend: Backend, clock: Clock) -> Iterator[RowStore]:
+    with backend.fresh(clock) as store:
+        yield store
+
+
+def kinds(*results) -> list[EventKind]:
+    events = [event for result in results for event in getattr(result, "events", result)]
+    return [event.kind for event in events]
+
+
+def test_two_last_members_do_not_miss_each_other(store, clock):
+    steps.group(store)
+    for name in ("a", "b"):
+        steps.start(store, name, f"t{name}", group_id="g")
+    done = interleave(
+        store,
+        lambda: steps.finish(store, "a", "ta", group_id="g"),
+        lambda: steps.finish(store, "b", "tb", group_id="g"),
+    )
+    assert [result.applied for result in done] == [True, True]
+    assert steps.the_group(store).is_over
+    assert steps.the_group(store).totals.succeeded == 2
+    assert kinds(steps.all_events(store, clock)) == [EventKind.STARTED, COMPLETED]
+
+
+def test_two_first_members_start_the_group_once(store):
+    steps.group(store)
+    for name in ("a", "b"):
+        steps.enqueue(store, name, group_id="g")
+    began = interleave(
+        store,
+        lambda: steps.start(store, "a", "ta", group_id="g"),
+        lambda: steps.start(store, "b", "tb", group_id="g"),
+    )
+    assert all(result.admitted for result in began)
+    assert kinds(*began) == [EventKind.STARTED]
+
+
+def test_acknowledgement_waits_for_a_completion_that_is_being_written(store):
+    steps.group(store)
+    (started,) = steps.start(store, group_id="g").events
+    results = interleave(
+        store,
+        lambda: steps.finish(store, group_id="g"),
+        lambda: store.acknowledge_event(started.id, store.claimant),
+    )
+    assert kinds(*results) == [COMPLETED]
+    assert not store.has_due_events()
+
+
+def test_completion_waits_for_an_acknowledgement_that_is_being_written(store):
+    steps.group(store)
+    (started,) = steps.start(store, group_id="g").events
+    results = interleave(
+        store,
+        lambda: store.acknowledge_event(started.id, store.claimant),
+        lambda: steps.finish(store, group_id="g"),
+    )
+    assert kinds(*results) == [COMPLETED]
+    assert not store.has_due_events()
+
+
+def test_acknowledgement_waits_for_the_next_generation_that_starts(store):
+    steps.group(store)
+    (started,) = steps.start(store, "a", "ta", group_id="g").events
+    steps.finish(store, "a", "ta", group_id="g")
+    (completed,) = store.acknowledge_event(started.id, store.claimant)
+    steps.enqueue(store, "b", group_id="g")
+    results = interleave(
+        store,
+        lambda: steps.start(store, "b", "tb", group_id="g"),
+        lambda: store.acknowledge_event(completed.id, store.claimant),
+    )
+    assert kinds(*results) == [EventKind.STARTED]
+    assert not store.has_due_events()
+
+
+def test_postponement_does_not_take_a_delivery_back(store, clock):
+    steps.group(store)
+    (started,) = steps.start(store, group_id="g").events
+    interleave(
+        store,
+        lambda: store.acknowledge_event(started.id, store.claimant),
+        lambda: store.postpone_event(started.id, "late", seconds=1),
+    )
+    assert not steps.all_events(store, clock)
+
+
+def test_two_acknowledgements_give_the_next_event_once(store):
+    steps.group(store)
+    steps.enqueue(store, group_id="g")
+    (started,) = steps.settle(store).events
+    results = interleave(
+        store,
+        lambda: store.acknowledge_event(started.id, "one"),
+        lambda: store.acknowledge_event(started.id, "two"),
+    )
+    assert kinds(*results) == [COMPLETED]
+
+
+def test_two_claims_give_an_event_once(store):
+    store.delivers = lambda: False
+    steps.group(store)
+    store.mark_running("g")
+    results = interleave(
+        store,
+        lambda: store.claim_events("one", group_id="g"),
+        lambda: store.claim_events("two", group_id="g"),
+    )
+    assert kinds(*results) == [EventKind.STARTED]
+
+
+def test_member_added_while_the_last_one_ends_holds_the_group(store):
+    steps.group(store)
+    steps.start(store, "a", "ta", group_id="g")
+    interleave(
+        store,
+        lambda: steps.enqueue(store, "b", group_id="g"),
+        lambda: steps.finish(store, "a", "ta", group_id="g"),
+    )
+    record = steps.the_group(store)
+    assert (record.generation, record.outstanding, record.is_over) == (1, 1, False)
+
+
+def test_member_added_after_the_last_one_ended_begins_a_generation(store):
+    steps.group(store)
+    steps.start(store, "a", "ta", group_id="g")
+    _, added = interleave(
+        store,
+        lambda: steps.finish(store, "a", "ta", group_id="g"),
+        lambda: steps.enqueue(store, "b", group_id="g"),
+    )
+    record = steps.the_group(store)
+    assert (record.generation, record.outstanding, record.is_over) == (2, 1, False)
+    assert added.job.generation == 2
+
+
+def test_member_added_while_its_batch_completes_is_refused(store):
+    steps.batch(store)
+    steps.start(store, "a", "ta", group_id="g")
+    store.seal_group("g")
+
+    def add():
+        with pytest.raises(GroupCompleted):
+            steps.enqueue(store, "b", group_id="g")
+
+    interleave(store, lambda: steps.finish(store, "a", "ta", group_id="g"), add)
+    assert store.job("b") is None
+    assert steps.the_group(store).totals.total == 1
+
+
+def test_filler_that_comes_while_the_last_one_ends_holds_the_group(store):
+    steps.group(store)
+    steps.start(store, group_id="g")
+    interleave(
+        store,
+        lambda: store.begin_filling("g", "f", 60),
+        lambda: steps.finish(store, group_id="g"),
+    )
+    assert not steps.the_group(store).is_over
+    assert store.end_filling("g", "f").group.is_over
+
+
+@pytest.mark.parametrize("operation", ["start", "finish", "settle"])
+def test_unknown_member_of_a_group_that_is_being_cancelled_is_no_error(store, operation):
+    steps.group(store)
+    steps.enqueue(store, "a", group_id="g")
+    calls = {
+        "start": lambda: steps.start(store, "new", "tn", group_id="g"),
+        "finish": lambda: steps.finish(store, "new", "tn", group_id="g"),
+        "settle": lambda: steps.settle(store, "new", group_id="g"),
+    }
+    interleave(store, lambda: store.cancel_group("g"), calls[operation])
+    record = steps.the_group(store)
+    assert (record.state, record.totals.total) == (GroupState.CANCELLED, 1)
+    assert steps.the_job(store, "new").generation is None
+    assert store.recompute_group("g").repaired is None
+
+
+@pytest.mark.parametrize("operation", ["start", "finish", "settle"])
+def test_unknown_member_of_a_batch_that_is_completing_is_no_error(store, operation):
+    steps.batch(store)
+    calls = {
+        "start": lambda: steps.start(store, "new", "tn", group_id="g"),
+        "finish": lambda: steps.finish(store, "new", "tn", group_id="g"),
+        "settle": lambda: steps.settle(store, "new", group_id="g"),
+    }
+    interleave(store, lambda: store.seal_group("g"), calls[operation])
+    assert steps.the_group(store).totals.total == 0
+    assert steps.the_job(store, "new").generation is None
+
+
+@pytest.mark.parametrize("enqueue_first", [True, False])
+def test_enqueue_and_start_of_one_id_make_one_job(store, enqueue_first):
+    steps.group(store)
+
+    def enqueue():
+        steps.enqueue(store, group_id="g", args="(1,)", message=b"m")
+
+    def start():
+        assert steps.start(store, group_id="g").admitted
+
+    interleave(store, *((enqueue, start) if enqueue_first else (start, enqueue)))
+    job = steps.the_job(store)
+    assert (job.state, job.attempts, job.args) == (JobState.STARTED, 1, "(1,)")
+    assert store.message("job") == b"m"
+    assert steps.the_group(store).totals.total == 1
+
+
+def test_two_starts_of_one_job_admit_the_first(store):
+    steps.enqueue(store)
+    first, second = interleave(
+        store, lambda: steps.start(store, "job", "t1"), lambda: steps.start(store, "job", "t2")
+    )
+    assert (first.admitted, second.admitted) == (True, False)
+    assert steps.the_job(store).copy_waiting
+
+
+def test_start_waits_for_the_reaper(store):
+    steps.start(store, "job", "t1")
+    _, late = interleave(
+        store,
+        lambda: steps.settle(store, "job", JobState.FAILURE, guards={"token": "t1"}),
+        lambda: steps.finish(store, "job", "t1"),
+    )
+    assert not late.applied
+    assert steps.the_job(store).state is JobState.FAILURE
+
+
+def test_copy_is_not_claimed_while_the_job_starts(store):
+    steps.enqueue(store)
+    seen = steps.the_job(store)
+    _, claimed = interleave(store, lambda: steps.start(store), lambda: store.claim_copy(seen))
+    assert claimed is False
+
+
+def test_recompute_sees_no_half_of_a_transition(store):
+    steps.group(store)
+    for name in ("a", "b"):
+        steps.start(store, name, f"t{name}", group_id="g")
+    _, changed = interleave(
+        store,
+        lambda: steps.finish(store, "a", "ta", group_id="g"),
+        lambda: store.recompute_group("g"),
+    )
+    assert changed.repaired is None
+    changed, _ = interleave(
+        store,
+        lambda: store.recompute_group("g"),
+        lambda: steps.finish(store, "b", "tb", group_id="g"),
+    )
+    assert changed.repaired is None
+    assert steps.the_group(store).totals.succeeded == 2
+
+
+def test_two_creators_of_one_key_get_one_group(store):
+    first, second = interleave(
+        store,
+        lambda: steps.group(store, "g1", key="nightly"),
+        lambda: steps.group(store, "g2", key="nightly"),
+    )
+    assert first.id == second.id

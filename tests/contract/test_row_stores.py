@@ -1,0 +1,104 @@
+"""What a store over rows can be made to do from below: drift, and transactions that fail half-way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from celery_jobtrack.model import moves
+from celery_jobtrack.model.group import Totals
+from celery_jobtrack.model.state import EventKind, GroupState, JobState
+from celery_jobtrack.testing import Clock, steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from celery_jobtrack.strategies.row import RowStore
+    from tests.contract.backends import Backend
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(backend: Backend, clock: Clock) -> Iterator[RowStore]:
+    with backend.fresh(clock) as store:
+        yield store
+
+
+def write_totals(store: RowStore, totals: Totals) -> None:
+    with store.transaction() as rows:
+        group = rows.group("g", lock=True)
+        rows.update_group(group, group.evolve(totals=totals))
+
+
+def test_recompute_repairs_drift_and_says_so(store):
+    steps.group(store)
+    for name in ("a", "b", "c"):
+        steps.enqueue(store, name, group_id="g")
+    steps.run(store, "a", group_id="g")
+    write_totals(store, Totals(total=9, failed=4))
+    changed = store.recompute_group("g")
+    right = Totals(total=3, succeeded=1)
+    assert changed.group.totals == steps.the_group(store).totals == right
+    assert repr(right) in changed.repaired
+    assert "failed=4" in changed.repaired
+    assert store.recompute_group("g").repaired is None
+
+
+def test_recompute_completes_a_group_that_drift_kept_open(store, clock):
+    steps.group(store)
+    steps.enqueue(store, group_id="g")
+    write_totals(store, Totals(total=2))
+    steps.run(store, "job", group_id="g")
+    assert not steps.the_group(store).is_over
+    clock.advance(61)
+    assert "g" in store.due_groups(10)
+    changed = store.recompute_group("g")
+    assert changed.repaired
+    assert changed.group.is_over
+    assert [event.kind for event in steps.all_events(store, clock)] == [
+        EventKind.STARTED,
+        EventKind.COMPLETED,
+    ]
+
+
+def test_transaction_that_fails_leaves_nothing(store):
+    steps.group(store)
+    steps.enqueue(store, "known", group_id="g", message=b"m")
+    before = steps.the_group(store), steps.the_job(store, "known")
+
+    def fail_half_way():
+        with store.transaction() as rows:
+            now = rows.now()
+            group = rows.group("g", lock=True)
+            known = rows.job("known", lock=True)
+            began = moves.start(known, None, None, steps.start_request("known", "t1"), now)
+            rows.update_job(known, began.job)
+            rows.insert_attempt(began.attempt)
+            rows.set_message("known", b"other")
+            rows.insert_job(moves.record(steps.origin("new"), JobState.ENQUEUED, now), b"m")
+            rows.update_group(group, group.evolve(state=GroupState.RUNNING, totals=Totals(total=5)))
+            rows.insert_group(group.evolve(id="g2", key="k2"))
+            rows.hold("g", "f", now)
+            rows.add_event(EventKind.STARTED, group)
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        fail_half_way()
+    assert (steps.the_group(store), steps.the_job(store, "known")) == before
+    assert store.message("known") == b"m"
+    assert not store.attempts("known")
+    assert (store.job("new"), store.message("new")) == (None, None)
+    assert (store.group("g2"), store.group_by_key("k2")) == (None, None)
+    assert not store.has_due_events()
+    assert steps.start(store, "known", "t1", group_id="g").admitted
+
+
+def test_transaction_reads_one_time(store, clock):
+    with store.transaction() as rows:
+        first = rows.now()
+        assert rows.now() == first
