@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from billiard.einfo import ExceptionWithTraceback
+from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined] # not in the stubs
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
