@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
@@ -32,7 +33,7 @@ class Shop:
 
     def run(self, *arguments: str, columns: int | None = None) -> Result:
         environment = {} if columns is None else {"COLUMNS": str(columns)}
-        return CliRunner().invoke(
+        return _runner().invoke(
             celery, ["jobtrack", *arguments], default_map={"app": self.app}, env=environment
         )
 
@@ -54,6 +55,12 @@ class Shop:
         result = self.run(*arguments, columns=columns)
         assert result.exit_code == 0, result.output
         return result.stdout
+
+
+def _runner() -> CliRunner:
+    # Before click 8.2 stderr is told apart only on demand.
+    apart = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+    return CliRunner(**apart)
 
 
 def new_shop(monkeypatch: pytest.MonkeyPatch) -> Shop:

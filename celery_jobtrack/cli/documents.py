@@ -1,0 +1,42 @@
+"""Answers as JSON: dataclasses under their field names, times in ISO 8601 with their zone."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celery_jobtrack.model.group import GroupStatus
+
+
+def as_text(value: Any, *, indent: int | None = None) -> str:
+    """One JSON document, in ASCII: nothing in it can disturb a terminal."""
+    return json.dumps(as_document(value), indent=indent, allow_nan=False)
+
+
+def as_document(value: Any) -> Any:
+    """What JSON can hold of a value of the model."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if is_dataclass(value):
+        return {field.name: as_document(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(as_document(key)): as_document(each) for key, each in value.items()}
+    return [as_document(each) for each in value]
+
+
+def status_document(status: GroupStatus) -> dict[str, Any]:
+    """A group's numbers, with those that are computed from them."""
+    computed = {"outstanding": status.outstanding, "final": status.final, "percent": status.percent}
+    return {**as_document(status), **computed}

@@ -1,0 +1,92 @@
+"""One group, for people."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from celery_jobtrack.cli.facts import facts, moment
+from celery_jobtrack.cli.show_groups import counts
+from celery_jobtrack.cli.show_jobs import jobs_table
+from celery_jobtrack.cli.styles import state_text
+from celery_jobtrack.cli.times import span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from rich.console import RenderableType
+
+    from celery_jobtrack.model.group import GroupRecord, GroupStatus
+    from celery_jobtrack.model.requests import Page
+
+BAR = 30
+
+
+def group_details(record: GroupRecord, status: GroupStatus, members: Page | None, *, now: datetime) -> Group:
+    """Everything that is known of a group; of its members, those of one page."""
+    parts: list[RenderableType] = [facts(_facts(record, status, now))]
+    if members is not None and members.items:
+        parts += [Text(), jobs_table(members.items, now=now)]
+        if members.cursor is not None:
+            more = f"There are more: celery … jobtrack jobs --group {record.id} --cursor {members.cursor}"
+            parts.append(Text(more, style="dim"))
+    return Group(*parts)
+
+
+def _facts(record: GroupRecord, status: GroupStatus, now: datetime) -> Iterator[tuple[str, object]]:
+    yield "group", record.id
+    yield "title", record.title
+    yield "key", record.key
+    yield "description", record.description
+    yield "state", state_text(status.state)
+    yield "done", _bar(status)
+    yield "jobs", counts(status)
+    yield "kind", _kind(record, status)
+    yield "generation", record.generation if record.standing else None
+    if record.generation > 1:
+        yield "lifetime", f"{record.lifetime.total:,} jobs, {record.lifetime.failed:,} failed"
+    yield "payload", None if record.payload is None else json.dumps(record.payload, ensure_ascii=False)
+    yield "parent", record.parent_id
+    yield "created", moment(record.created_at, now)
+    yield "started", moment(record.started_at, now)
+    yield "completed", moment(record.completed_at, now)
+    yield "took", _took(record)
+    yield "finishes", moment(status.eta, now)
+    yield "checked", f"every {span(record.time_to_check)}"
+    yield "next check", moment(record.next_check_at, now)
+    yield "settles after", span(record.settle_after) if record.settle_after else None
+
+
+def _bar(status: GroupStatus) -> Table:
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    bar = ProgressBar(total=max(1, status.total), completed=bar_completed(status), width=BAR)
+    grid.add_row(bar, Text(f"{status.percent:.0f} %  {status.final:,} of {status.total:,}"))
+    return grid
+
+
+def bar_completed(status: GroupStatus) -> float:
+    """How far a bar of at least one member is filled."""
+    return status.percent / 100 * max(1, status.total)
+
+
+def _kind(record: GroupRecord, status: GroupStatus) -> str:
+    said = ["standing group" if record.standing else "batch"]
+    if not record.standing:
+        said.append("sealed" if record.sealed else "not sealed yet")
+    if record.incomplete:
+        said.append("incomplete: its dispatch was abandoned half-way")
+    if status.filling:
+        said.append("being filled")
+    return ", ".join(said)
+
+
+def _took(record: GroupRecord) -> str | None:
+    if record.started_at is None or record.completed_at is None:
+        return None
+    return span((record.completed_at - record.started_at).total_seconds())

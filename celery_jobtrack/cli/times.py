@@ -1,0 +1,75 @@
+"""Times as people say them, and as they type them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_UNITS = {"s": 1, "m": _MINUTE, "min": _MINUTE, "h": _HOUR, "d": _DAY, "w": 7 * _DAY}
+_LONGEST = timedelta(days=36500)
+
+
+def span(seconds: float) -> str:
+    """A length of time: ``12 ms``, ``1.4 s``, ``1 min 15 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    if seconds < 1:
+        return f"{max(0.0, seconds) * 1000:.0f} ms"
+    if seconds < 10:  # noqa: PLR2004 - below ten seconds a tenth matters
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for large, small, names in ((_DAY, _HOUR, "d h"), (_HOUR, _MINUTE, "h min"), (_MINUTE, 1, "min s")):
+        if whole >= large:
+            first, second = names.split()
+            rest = whole % large // small
+            return f"{whole // large} {first} {rest} {second}" if rest else f"{whole // large} {first}"
+    return f"{whole} s"
+
+
+def ago(then: datetime | None, now: datetime) -> str:
+    """When something was or will be, seen from now: ``12 s ago``, ``in 5 min``, ``now``."""
+    if then is None:
+        return ""
+    seconds = (now - then).total_seconds()
+    size = abs(seconds)
+    if size < 1:
+        return "now"
+    for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s")):
+        if size >= unit:
+            said = f"{int(size // unit)} {name}"
+            break
+    return f"{said} ago" if seconds > 0 else f"in {said}"
+
+
+def at(then: datetime) -> str:
+    """The time itself, in UTC."""
+    return f"{then.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
+class Since(click.ParamType):  # type: ignore[type-arg] # not generic before click 8.4
+    """A time in the past: so long ago, or a date."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A ``timedelta`` for ``90s``, ``30m``, ``2h``, ``7d``, ``1w``; else a ``datetime``."""
+        found = re.fullmatch(r"(\d{1,12}) ?(s|m|min|h|d|w)", str(value).strip().lower())
+        if found is not None and int(found[1]) * _UNITS[found[2]] <= _LONGEST.total_seconds():
+            return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+        try:
+            # Python 3.10 does not know the Z.
+            return datetime.fromisoformat(re.sub("[zZ]$", "+00:00", str(value).strip()))
+        except ValueError:
+            self.fail(f"{value!r} is not a time: use 90s, 30m, 2h, 7d, or 2026-12-31T10:00", param, ctx)
+
+
+def resolve_since(since: timedelta | datetime, *, now: datetime, zone: tzinfo) -> datetime:
+    """The moment that is meant; a date without a zone is in the app's."""
+    if isinstance(since, timedelta):
+        return now - since
+    return since.replace(tzinfo=zone) if since.tzinfo is None else since

@@ -1,0 +1,83 @@
+"""``db``: the tables of a store, seen and upgraded."""
+
+from __future__ import annotations
+
+import pytest
+
+from celery_jobtrack.errors import SchemaMismatch
+from celery_jobtrack.strategies.memory import MemoryStore
+from tests.unit.cli_fixtures import has_facts, new_shop
+
+shop = pytest.fixture(new_shop, name="shop")
+
+
+class VersionedStore(MemoryStore):
+    """Stands in for tables on a server, which are never upgraded by themselves."""
+
+    def __init__(self, stored: int, needed: int) -> None:
+        super().__init__()
+        self.stored = stored
+        self.needed = needed
+
+    def open(self):
+        if not self.needed <= self.stored <= self.needed + 1:
+            raise SchemaMismatch(f"its tables have version {self.stored}")
+
+    def schema_versions(self):
+        return self.stored, self.needed
+
+    def upgrade(self):
+        before, self.stored = self.stored, max(self.stored, self.needed)
+        self.open()
+        return before, self.stored
+
+
+@pytest.fixture
+def use(shop):
+    def use_store(strategy):
+        shop.app.conf.jobtrack_strategy = strategy
+        return strategy
+
+    return use_store
+
+
+def test_upgrade_works_on_a_store_that_does_not_open(shop, use):
+    store = use(VersionedStore(stored=1, needed=3))
+    assert "version 1" in shop.error("status", code=1)
+    assert shop.lines("db", "upgrade") == ["memory://: tables upgraded from version 1 to 3"]
+    assert store.stored == 3
+    assert shop.lines("db", "upgrade") == ["memory://: the tables have version 3 already"]
+    assert shop.json("status")["schema_version"] == 3
+
+
+def test_db_status_of_older_tables_is_exit_code_1(shop, use):
+    use(VersionedStore(stored=1, needed=3))
+    result = shop.run("db", "status")
+    assert result.exit_code == 1
+    assert has_facts(result.stdout.splitlines(), tables="version 1", **{"this code": "version 3"})
+    assert result.stderr == (
+        "Error: the tables are older than this code; run: celery -A … jobtrack db upgrade\n"
+    )
+
+
+@pytest.mark.parametrize(("stored", "code"), [(2, 0), (3, 0), (4, 1)])
+def test_db_status_of_newer_tables_is_exit_code_1_only_where_they_are_too_new(shop, use, stored, code):
+    use(VersionedStore(stored=stored, needed=2))
+    assert shop.run("db", "status").exit_code == code
+    assert shop.run("db", "upgrade").exit_code == code
+
+
+def test_db_makes_the_tables_of_a_new_store(shop, use, tmp_path):
+    url = use(f"sqlite:///{tmp_path}/jobs.db")
+    assert shop.json("db", "status") == {"store": url, "stored": 0, "needed": 1}
+    assert has_facts(shop.lines("db", "status"), tables="none yet; they are made at the first use")
+    assert shop.lines("db", "upgrade") == [f"{url}: tables made, version 1"]
+    assert shop.json("db", "upgrade") == {"store": url, "before": 1, "after": 1}
+    assert has_facts(shop.lines("db", "status"), tables="version 1")
+    assert has_facts(shop.lines("status"), store=url, schema="version 1")
+
+
+def test_db_has_nothing_to_do_for_a_store_without_tables(shop):
+    assert has_facts(shop.lines("db", "status"), tables="none are needed")
+    assert shop.lines("db", "upgrade") == ["memory://: there are no tables to upgrade"]
+    assert shop.json("db", "upgrade") == {"store": "memory://", "before": None, "after": None}
