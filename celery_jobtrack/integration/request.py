@@ -11,15 +11,17 @@ from celery.worker.request import Request
 
 from celery_jobtrack.errors import StoreUnavailable
 from celery_jobtrack.integration.described import describe
+from celery_jobtrack.integration.header import Header
 from celery_jobtrack.integration.runtime import Runtime
+from celery_jobtrack.integration.signals import settle_from_main
 from celery_jobtrack.model.requests import FinishRequest, Origin, StartRequest
-from celery_jobtrack.model.state import Outcome, Reason
+from celery_jobtrack.model.state import JobState, Outcome, Reason
 
 logger = logging.getLogger(__name__)
 
 
 class TrackedRequest(Request):
-    """Gives a job back whose pool child was lost and whose message goes back to the broker.
+    """Settles jobs whose pool child was lost in a way that Celery tells nobody of.
 
     With ``acks_late`` and ``reject_on_worker_lost`` Celery requeues the message and sends no signal
     for the lost attempt. It has to be closed before the message can be delivered again, or the next
@@ -34,7 +36,28 @@ class TrackedRequest(Request):
         lost = isinstance(error, (WorkerLostError, SystemExit, KeyboardInterrupt))
         if lost and self.task.acks_late and self.task.reject_on_worker_lost:
             self._give_back(error)
-        return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        try:
+            return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        finally:
+            if isinstance(error, (SystemExit, KeyboardInterrupt)) and not self._already_revoked:  # type: ignore[attr-defined]
+                # Celery before 5.7 fails to write this down, and sends no signal.
+                self._end(error)
+
+    def _end(self, error: BaseException) -> None:
+        runtime = Runtime.of(self.app)
+        header = Header.load(self.request_dict)
+        if runtime is None or header is None or not runtime.enabled:
+            return
+        origin = Origin(
+            job_id=self.id,
+            task=self.task.name,
+            group_id=header.group_id,
+            retries=self.request_dict.get("retries") or 0,
+        )
+        try:
+            settle_from_main(runtime, origin, JobState.FAILURE, Reason.WORKER_LOST, describe(error))
+        except StoreUnavailable:
+            logger.exception("the lost attempt of job %s stays open until its lease ends", self.id)
 
     def _give_back(self, error: BaseException) -> None:
         runtime = Runtime.of(self.app)

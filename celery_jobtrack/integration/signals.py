@@ -41,7 +41,9 @@ def on_failure(sender: Any = None, task_id: str = "", exception: Any = None, **_
     runtime = Runtime.of(sender.app)
     if runtime is None or running_of(sender) is not None or not _is_ours(runtime, sender, task_id):
         return
-    _settle(runtime, _origin(sender, task_id), JobState.FAILURE, _reason(exception), describe(exception))
+    settle_from_main(
+        runtime, _origin(sender, task_id), JobState.FAILURE, _reason(exception), describe(exception)
+    )
 
 
 def on_revoked(
@@ -52,7 +54,9 @@ def on_revoked(
     if runtime is None or not _is_ours(runtime, sender, request.id):
         return
     reason = Reason.EXPIRED if expired else Reason.TERMINATED if terminated else Reason.CANCELLED
-    _settle(runtime, _origin(sender, request.id), JobState.REVOKED, reason, None, close_open=terminated)
+    settle_from_main(
+        runtime, _origin(sender, request.id), JobState.REVOKED, reason, None, close_open=terminated
+    )
 
 
 def on_unknown(sender: Any = None, message: Any = None, name: str = "", id: str = "", **_: Any) -> None:  # noqa: A002
@@ -65,7 +69,9 @@ def on_unknown(sender: Any = None, message: Any = None, name: str = "", id: str 
         f"worker {sender.hostname} knows no task {name!r}; import its module in the worker (imports, include)"
     )
     origin = _origin_of_headers(id, name, message.headers, header)
-    _settle(runtime, origin, JobState.FAILURE, Reason.UNKNOWN_TASK, describe(error), only_from=QUEUED)
+    settle_from_main(
+        runtime, origin, JobState.FAILURE, Reason.UNKNOWN_TASK, describe(error), only_from=QUEUED
+    )
 
 
 def on_rejected(sender: Any = None, message: Any = None, exc: Any = None, **_: Any) -> None:
@@ -76,7 +82,7 @@ def on_rejected(sender: Any = None, message: Any = None, exc: Any = None, **_: A
     if runtime is None or header is None or exc is None or "id" not in headers or not runtime.enabled:
         return
     origin = _origin_of_headers(headers["id"], headers.get("task", "?"), headers, header)
-    _settle(runtime, origin, JobState.FAILURE, Reason.REJECTED, describe(exc), only_from=QUEUED)
+    settle_from_main(runtime, origin, JobState.FAILURE, Reason.REJECTED, describe(exc), only_from=QUEUED)
 
 
 TABLE: tuple[tuple[Any, Callable[..., None]], ...] = (
@@ -128,7 +134,7 @@ def _origin_of_headers(job_id: str, task: str, headers: Mapping[str, Any], heade
     )
 
 
-def _settle(
+def settle_from_main(
     runtime: Runtime,
     origin: Origin,
     state: JobState,
@@ -138,6 +144,7 @@ def _settle(
     only_from: frozenset[JobState] = QUEUED | {JobState.WAITING},
     close_open: bool = True,
 ) -> None:
+    """End a job from the worker's main process; an attempt that this worker has open goes with it."""
     worker_id = runtime.identity.worker().id if close_open and runtime.identity.is_set else None
     request = SettleRequest(
         origin=origin,
