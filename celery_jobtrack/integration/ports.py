@@ -43,9 +43,19 @@ class CeleryPorts:
 
     def request_delivery(self) -> None:
         try:
-            self._runtime.app.tasks[DELIVER].apply_async(expires=60, ignore_result=True)
+            deliver = self._runtime.app.tasks[DELIVER]
+            deliver.apply_async(expires=60, ignore_result=True, queue=self._queue_consumed_here())
         except Exception:  # noqa: BLE001 - the event is recorded; the checker asks again
             logger.warning("the broker took no request to deliver events; the checker will ask again")
+
+    def _queue_consumed_here(self) -> str | None:
+        """A queue that this worker consumes, or None where the default one is right.
+
+        A worker started with ``-Q`` may not consume the default queue, and be the only one there is.
+        """
+        amqp = self._runtime.app.amqp
+        consumed = amqp.queues.consume_from
+        return None if not consumed or amqp.default_queue.name in consumed else str(next(iter(consumed)))
 
     def publish_again(self, job: JobRecord, message: bytes) -> None:  # noqa: ARG002 - the message has all
         kept = Kept(message)

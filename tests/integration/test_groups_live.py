@@ -135,6 +135,14 @@ def test_a_chord_ends_when_the_worker_of_a_member_is_killed(make_shop, redis_ser
     assert isinstance(body.result, ChordError)
 
 
+def test_events_reach_the_listeners_of_a_worker_that_consumes_another_queue(shop):
+    group = shop.jobtrack.groups.create("elsewhere")
+    with shop.worker("-Q", "elsewhere"):
+        # Its end is told by the worker's main process, which may not call listeners itself.
+        shop.task("hard").apply_async(job_group=group, queue="elsewhere")
+        shop.await_completion(group)
+
+
 def test_a_worker_that_is_stopped_says_goodbye(shop):
     with shop.worker():
         assert len(shop.jobtrack.inspect.workers()) == 1
