@@ -267,8 +267,8 @@ def test_path_without_sources_is_one_line_and_starts_nothing(place, path, said):
     assert not place.home.exists()
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop_leaves_no_process_and_no_broken_state(place, signum):
+@pytest.mark.parametrize(("signum", "going_on"), [(signal.SIGINT, ["--keep"]), (signal.SIGTERM, [])])
+def test_asked_to_stop_leaves_no_process_and_no_broken_state(place, signum, going_on):
     place.add_many(400)
     with place.running() as demo:
         os.killpg(demo.pid, signum)  # as a terminal does
@@ -281,9 +281,13 @@ def test_asked_to_stop_leaves_no_process_and_no_broken_state(place, signum):
         assert store.recompute_group(group.id).repaired is None
         assert store.workers() == []
         assert not store.jobs(JobQuery(state=JobState.STARTED)).items
-    again = place.run("--limit", "5")
+    again = place.run("--limit", "5", *going_on)
     assert (again.returncode, again.stderr) == (0, "")
-    assert place.events() == ["started", "completed"]
+    with place.store() as store:
+        totals = {group.totals.total: group.totals for group in store.groups(GroupQuery()).items}
+        assert [each.outstanding for each in totals.values()] == [0] * len(totals)
+        assert len(totals) == (2 if going_on else 1)
+    assert sorted(place.events()) == ["completed"] * len(totals) + ["started"] * len(totals)
 
 
 def test_killed_run_takes_its_processes_along(place):
@@ -327,7 +331,7 @@ def test_new_worker_finishes_what_a_killed_one_has_left(place):
         left = store.group_status(group_id)
         assert left.outstanding > 0
         with place.worker() as second:
-            wait_until(place.reports, BOUND, "the group does not complete")
+            wait_until(place.reports, 2 * BOUND, "the group does not complete")
             second.terminate()
             assert second.wait(BOUND) == 0
 
