@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from celery_jobtrack.django import DjangoTrackableTask
+    from celery_jobtrack.django import DjangoTrackableTask as DjangoTrackableTask
     from celery_jobtrack.features.groups import JobGroup
     from celery_jobtrack.features.job_classes import Job
     from celery_jobtrack.jobtrack import JobTrack
@@ -40,9 +40,9 @@ _HOMES = {
 }
 _MODULES = ("errors", "events")
 
+# Without DjangoTrackableTask, so that `import *` works where Django is not installed.
 __all__ = [
     "Attempt",
-    "DjangoTrackableTask",
     "GroupState",
     "GroupStatus",
     "Job",

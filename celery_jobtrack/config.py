@@ -110,7 +110,7 @@ class Settings:
     lost_message_after: float = _setting(default=30.0, check=_seconds)
     """Seconds after which a job that has not started is suspected to have lost its message."""
     on_store_error: str = _setting(default="spool", check=_one_of("spool", "raise"))
-    """What a dispatch does that cannot be recorded: go on, or raise ``StoreUnavailable``."""
+    """What a dispatch without a group does that cannot be recorded: go on, or raise ``StoreUnavailable``."""
     store_wait: float = _setting(default=15.0, check=_seconds)
     """Seconds for which a starting worker waits for the store."""
 

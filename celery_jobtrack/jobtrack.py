@@ -40,6 +40,7 @@ class JobTrack:
     Example::
 
         app = Celery("shop", broker="redis://localhost/0")
+        app.conf.jobtrack_strategy = "sqlite:///jobs.db"
         jobtrack = JobTrack(app)
     """
 

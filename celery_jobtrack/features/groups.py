@@ -33,7 +33,11 @@ FILLING_LEASE = 30.0
 
 
 class Groups:
-    """``jobtrack.groups``: creates, finds and lists groups."""
+    """``jobtrack.groups``: creates, finds and lists groups.
+
+    With ``jobtrack_enabled = False`` groups are inert: they can be created, filled and given to
+    jobs, and nothing comes of it; asking for one raises ``Disabled``.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -76,6 +80,8 @@ class Groups:
             settle_after=settle_after,
             standing=standing,
         )
+        if not self._runtime.enabled:
+            return JobGroup(self._runtime, record)
         created = self._runtime.store.create_group(record)
         if created.id != record.id:
             raise InvalidPayload(
@@ -100,6 +106,8 @@ class Groups:
             **about,
         }
         record = self._record(key if title is None else title, key, **attributes)
+        if not self._runtime.enabled:
+            return JobGroup(self._runtime, record)
         return JobGroup(self._runtime, self._runtime.store.create_group(record))
 
     def get(self, group_id: str) -> JobGroup:
@@ -187,8 +195,20 @@ class JobGroup:
         """A group travels in a message as its id."""
         return self.record.id
 
+    def __copy__(self) -> JobGroup:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> JobGroup:
+        """Celery copies the options of signatures; a group stays the same group."""
+        return self
+
+    def __reduce__(self) -> Any:
+        return str, (self.record.id,)
+
     def refresh(self) -> JobGroup:
         """Read the record again. Raises UnknownGroup."""
+        if self._is_inert():
+            return self
         self.record = _existing(self._runtime, self.record.id)
         return self
 
@@ -213,12 +233,16 @@ class JobGroup:
 
     def mark_running(self) -> JobGroup:
         """Announce that the group has started, before its first job does."""
+        if self._is_inert():
+            return self
         changed = self._runtime.tracker.change_group(self._runtime.store.mark_running(self.record.id))
         self.record = changed.group
         return self
 
     def seal(self) -> JobGroup:
         """Say that a batch gets no more jobs: it completes when none is outstanding."""
+        if self._is_inert():
+            return self
         changed = self._runtime.tracker.change_group(self._runtime.store.seal_group(self.record.id))
         self.record = changed.group
         return self
@@ -229,6 +253,8 @@ class JobGroup:
         The flag is one write; jobs that are queued are refused at their start, and are ended in
         chunks, of which the first is done here and the others by the checker.
         """
+        if self._is_inert():
+            return self
         changed = self._runtime.tracker.change_group(self._runtime.store.cancel_group(self.record.id))
         Sweeper(self._runtime.tracker).cancel_members(self.record.id)
         self.record = changed.group
@@ -246,6 +272,9 @@ class JobGroup:
                 for path in paths:
                     resize.apply_async((path,), job_group=group)
         """
+        if self._is_inert():
+            yield self
+            return
         token, store, group_id = uuid.uuid4().hex, self._runtime.store, self.record.id
         store.begin_filling(group_id, token, FILLING_LEASE)
         done = threading.Event()
@@ -289,6 +318,10 @@ class JobGroup:
                 )
             time.sleep(pause)
             pause = min(0.5, pause * 1.5)
+
+    def _is_inert(self) -> bool:
+        """With ``jobtrack_enabled = False`` a group can be made and filled, and does nothing."""
+        return not self._runtime.enabled
 
 
 def _existing(runtime: Runtime, group_id: str) -> GroupRecord:

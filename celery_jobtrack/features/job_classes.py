@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from celery._state import get_current_app
+from celery.utils.imports import import_from_cwd
 
 from celery_jobtrack.errors import ConfigurationError, InvalidPayload, UnknownJob
 from celery_jobtrack.integration.runtime import Runtime
@@ -224,7 +225,7 @@ def _identity(cls: type[Job]) -> str:
 
 
 def _modules(package: str) -> Iterator[Any]:
-    module = importlib.import_module(package)
+    module = import_from_cwd(package)  # as Celery imports tasks: the working directory counts
     yield module
     for found in pkgutil.walk_packages(getattr(module, "__path__", ()), prefix=f"{package}."):
         yield importlib.import_module(found.name)

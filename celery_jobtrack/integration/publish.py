@@ -220,7 +220,7 @@ class _Publication:
     def _record_next(
         self, start: StartRequest, origin: Origin, kept: bytes | None, running: Running | None
     ) -> None:
-        error = sys.exc_info()[1]
+        error = running.retried_for if running is not None else sys.exc_info()[1]
         retried = origin.retries > start.origin.retries
         request = RetryRequest(
             start=start,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 from celery._state import get_current_task
 from celery.exceptions import Ignore
 
+from celery_jobtrack.errors import StoreUnavailable
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.model.requests import FinishRequest, SettleRequest
 from celery_jobtrack.model.state import JobState, Outcome, Reason
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.job import JobRecord, Progress
     from celery_jobtrack.model.requests import StartRequest
+
+logger = logging.getLogger(__name__)
 
 ATTRIBUTE = "_jobtrack_running"
 INNER = "jobtrack_inner"
@@ -42,6 +46,8 @@ class Running:
         self.closed = False
         """Whether the end is recorded already: a retry or a replacement was published."""
         self.replaced = False
+        self.retried_for: BaseException | None = None
+        """What the body asked to be retried for."""
         self._unsaid: Progress | None = None
         self._said_at = 0.0
         self._cancelled = False
@@ -84,14 +90,23 @@ class Running:
             return
         progress, self._unsaid = self._unsaid, None
         self._said_at = time.monotonic()
-        self.runtime.tracker.progress(self.start.origin.job_id, self.start.token, progress)
+        try:
+            self.runtime.tracker.progress(self.start.origin.job_id, self.start.token, progress)
+        except StoreUnavailable as error:
+            # Tracking must not break the job: its progress is not worth it.
+            logger.warning("the progress of job %s is not recorded: %s", self.start.origin.job_id, error)
 
     def is_cancelled(self) -> bool:
         """Whether the job or its group was cancelled; asks the store at most once a second."""
         now = time.monotonic()
         if not self._cancelled and now - self._asked_at >= CANCEL_CHECK_EVERY:
             self._asked_at = now
-            self._cancelled = self._ask()
+            try:
+                self._cancelled = self._ask()
+            except StoreUnavailable as error:
+                logger.warning(
+                    "whether job %s was cancelled is not known: %s", self.start.origin.job_id, error
+                )
         return self._cancelled
 
     def _ask(self) -> bool:

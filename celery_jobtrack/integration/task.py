@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from celery import Task
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _GATE = "_jobtrack_gate"
+_EXC = 2
+"""Where ``exc`` stands among the arguments of ``Task.retry``."""
 
 
 class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscripted before Celery 5.6
@@ -118,8 +121,11 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
     def retry(self, *args: Any, **kwargs: Any) -> Any:
         """Celery's ``retry``; ``max_retries`` given at the dispatch goes before the task's."""
         running = running_of(self)
-        if running is not None and running.header.max_retries is not None:
-            kwargs.setdefault("max_retries", running.header.max_retries)
+        if running is not None:
+            given = kwargs.get("exc", args[2] if len(args) > _EXC else None)
+            running.retried_for = given if given is not None else sys.exc_info()[1]
+            if running.header.max_retries is not None:
+                kwargs.setdefault("max_retries", running.header.max_retries)
         return super().retry(*args, **kwargs)
 
     def replace(self, sig: Any) -> Any:
@@ -215,4 +221,6 @@ def track(task: Any) -> None:
     gate(gated)
     if task.track_started:
         gated.writes_started, gated.track_started = True, False  # type: ignore[attr-defined]
+    if task.Request == Task.Request:
+        gated.Request = TrackedTask.Request  # type: ignore[attr-defined]
     task.__class__ = gated

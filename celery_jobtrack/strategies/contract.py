@@ -147,7 +147,7 @@ class Store(TrackingStrategy):
 
     @abstractmethod
     def message(self, job_id: str) -> bytes | None:
-        """What is needed to publish the job again; None if it is final or was not kept."""
+        """What is needed to publish the job again; None if it has succeeded, or it was not kept."""
 
     @abstractmethod
     def jobs(self, query: JobQuery) -> Page:

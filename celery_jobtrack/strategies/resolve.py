@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from celery_jobtrack.errors import ConfigurationError, StrategyNotFound
 from celery_jobtrack.strategies.contract import Store
@@ -135,13 +136,25 @@ def _implied(url: str, conf: Mapping[str, Any]) -> str | None:
     if scheme.startswith(("db+", "sqla+")):
         return url.partition("+")[2]
     if scheme == "filesystem":
-        return f"sqlite:///{_beside_the_folders(conf) / 'jobtrack.db'}"
+        return f"sqlite:///{_quoted(_beside_the_folders(url, conf) / 'jobtrack.db')}"
     return None
 
 
-def _beside_the_folders(conf: Mapping[str, Any]) -> Path:
+def _beside_the_folders(url: str, conf: Mapping[str, Any]) -> Path:
+    """The folder of a file system broker: ``filesystem:///jobs`` is ./jobs, four slashes are absolute."""
     options = conf.get("broker_transport_options") or {}
-    folder = options.get("folder")
-    if folder:
+    path = url.partition("://")[2].partition("?")[0].partition("/")[2]
+    folder = options.get("folder") or unquote(path)
+    if folder and folder != "/":
         return Path(folder)
     return Path(options.get("data_folder_in") or "data_in").parent
+
+
+def _quoted(path: Path) -> str:
+    # A "?" would begin the URL's query.
+    if "?" in str(path):
+        raise ConfigurationError(
+            f"the folder of the file system broker, {str(path.parent)!r}, has a '?' in its name, so no "
+            "store can be named beside it; rename it, or set jobtrack_strategy"
+        )
+    return str(path)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LEASE = "checker"
-SHORTEST_LEASE = 30.0
+SHORTEST_LEASE = 5.0
 """Seconds; a tick that takes longer than its lease may meet another one, which every step allows."""
 
 

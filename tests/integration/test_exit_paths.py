@@ -62,6 +62,8 @@ def test_exit_path_settles_the_job_and_completes_its_group(shop, name, args, sta
     assert ended(details) == (state, reason)
     assert [attempt.outcome for attempt in details.attempts] == outcomes
     assert details.token is None
+    if Outcome.RETRY in outcomes:
+        assert "ConnectionError" in str(details.attempts[0].error)
 
 
 def test_exit_path_system_exit_ends_as_lost(shop):

@@ -44,8 +44,12 @@ def test_delay_on_commit_of_a_transaction_that_fails_sends_nothing(small, connec
     def mail(to):
         return to
 
-    with pytest.raises(RuntimeError), transaction.atomic():
-        mail.apply_async_on_commit(("a@example.com",))
-        raise RuntimeError("roll back")
+    def send_and_fail():
+        with transaction.atomic():
+            mail.apply_async_on_commit(("a@example.com",))
+            raise RuntimeError("roll back")
+
+    with pytest.raises(RuntimeError):
+        send_and_fail()
     assert small.recorded() == []
     assert small.queued() == 0

@@ -26,6 +26,8 @@ def url_of(strategy=None, **conf):
         ({"result_backend": "cache+memory://", "broker_url": "amqp://"}, "memory://"),
         ({"result_backend": "db+sqlite:////tmp/x/y.db"}, "sqlite:////tmp/x/y.db"),
         ({"result_backend": "rpc://", "broker_url": "sqla+sqlite:////tmp/x/z.db"}, "sqlite:////tmp/x/z.db"),
+        ({"broker_url": "filesystem:////tmp/x/q"}, "sqlite:////tmp/x/q/jobtrack.db"),
+        ({"broker_url": "filesystem:////tmp/x/a%20b"}, "sqlite:////tmp/x/a b/jobtrack.db"),
         (
             {"broker_url": "filesystem://", "broker_transport_options": {"folder": "/tmp/x"}},
             "sqlite:////tmp/x/jobtrack.db",
@@ -83,3 +85,8 @@ def test_a_task_takes_a_plain_strategy_only():
     for full in (MemoryStore(), "sqlite:///x.db"):
         with pytest.raises(ConfigurationError, match="an app has one store"):
             task_strategy(full, "shop.t")
+
+
+def test_a_folder_that_no_url_can_name_is_refused():
+    with pytest.raises(ConfigurationError, match=r"has a '\?' in its name"):
+        url_of(broker_url="filesystem://", broker_transport_options={"folder": "/tmp/what?"})

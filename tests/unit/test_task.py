@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ import pytest
 from celery import Celery, shared_task
 
 from celery_jobtrack import JobTrack, TrackableTask, TrackingStrategy, events
-from celery_jobtrack.errors import ConfigurationError
+from celery_jobtrack.errors import ConfigurationError, StoreUnavailable
 
 
 class Ledger(TrackingStrategy):
@@ -239,6 +241,12 @@ def test_switched_off_everything_runs_untracked_and_asking_is_refused():
 
     assert work.apply_async((1,), job_group="any", tags=["t"]).get() == (1, None, None, False)
     assert work.job(2).tagged("x").dispatch().get()[0] == 2
+    group = jobtrack.groups.get_or_create("inert").mark_running()
+    with group.filling():
+        assert work.apply_async((3,), job_group=group).get()[0] == 3
+    assert group.seal().cancel().refresh() is group
+    with pytest.raises(Disabled):
+        group.status()
     with pytest.raises(Disabled):
         jobtrack.inspect.jobs()
     app.close()
@@ -297,3 +305,41 @@ def test_importing_the_package_imports_nothing_else():
     code = f"import sys, celery_jobtrack; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert out.stdout.strip() == "[]"
+
+
+def test_body_goes_on_when_the_store_is_away(eager, monkeypatch, caplog):
+    def away(*_):
+        raise StoreUnavailable("the store is away")
+
+    @eager.task(name="going_on", bind=True)
+    def going_on(self):
+        with monkeypatch.context() as patched:
+            patched.setattr(eager.jobtrack.store, "record_progress", away)
+            patched.setattr(eager.jobtrack.store, "job", away)
+            self.progress(1, 1)
+            return self.cancelled
+
+    assert going_on.delay().get() is False
+    assert "the progress of job" in caplog.text
+
+
+def test_group_may_stand_in_a_signature_that_is_copied(eager):
+    @eager.task(name="member")
+    def member():
+        return 1
+
+    group = eager.jobtrack.groups.create("g")
+    member.s().set(job_group=group).clone().apply_async()
+    assert copy.deepcopy({"job_group": group})["job_group"] is group
+    assert pickle.loads(pickle.dumps(group)) == group.id
+    assert group.status().total == 1
+
+
+def test_retry_keeps_what_it_was_retried_for(eager):
+    @eager.task(name="why", bind=True, max_retries=1)
+    def why(self):
+        if self.request.retries == 0:
+            raise self.retry(exc=ValueError("why"), countdown=0)
+
+    details = eager.jobtrack.inspect.job(why.delay().id)
+    assert str(details.attempts[0].error) == "ValueError: why"

@@ -31,7 +31,7 @@ class Rows(Protocol):
     def insert_job(self, job: JobRecord, message: bytes | None) -> None: ...
 
     def update_job(self, before: JobRecord, after: JobRecord) -> None:
-        """Write what differs; a job that becomes final loses its message, a failed one keeps it."""
+        """Write what differs; a job that succeeds loses its message, any other keeps it."""
 
     def set_message(self, job_id: str, message: bytes) -> None: ...
 
