@@ -166,7 +166,9 @@ def test_track_all_needs_no_change_to_tasks(make_shop):
     group = shop.jobtrack.groups.create("all")
     with shop.worker():
         shop.task("plain").apply_async(job_group=group)
+        shop.task("plain_die_once").apply_async(job_group=group)
         shop.await_completion(group)
+        assert group.status().succeeded == 2
         result = shop.app.send_task("shop.plain")
         wait_until(lambda: shop.jobtrack.store.job(result.id).is_final, BOUND, "it was not tracked")
     assert str(shop.jobtrack.store.job(result.id).state) == "SUCCESS"

@@ -142,6 +142,13 @@ def add_tasks(app: Celery, folder: Path) -> None:
     def plain() -> str:
         return "plain"
 
+    @app.task(name="shop.plain_die_once", acks_late=True, reject_on_worker_lost=True, shared=False)
+    def plain_die_once() -> None:
+        died = folder / "plain_die_once.died"
+        if not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
 
 class Forgetful(TrackableTask):
     """A base class whose hooks forget ``super()``."""
