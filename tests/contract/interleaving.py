@@ -20,16 +20,30 @@ BLOCKED_SECONDS = 0.3
 BOUND_SECONDS = 20.0
 
 
-def interleave(store: RowStore, first: Callable[[], S], second: Callable[[], T]) -> tuple[S, T]:
-    """Runs ``first`` up to its commit, then ``second`` until it ends or waits, then both to the end."""
+def interleave(
+    store: RowStore, first: Callable[[], S], second: Callable[[], T], *, transactions: int = 1
+) -> tuple[S, T]:
+    """Runs ``first`` up to its commit, then ``second`` until it ends or waits, then both to the end.
+
+    Args:
+        store: The one that both use.
+        first: Is held at its commit.
+        second: Begins then.
+        transactions: How many ``first`` makes, if it is not to be held at the first of them.
+    """
     written, may_commit = threading.Event(), threading.Event()
     transaction = store.transaction
+    made = 0
 
     @contextmanager
     def held() -> Iterator[Rows]:
+        nonlocal made
         with transaction() as rows:
             yield rows
-            if threading.current_thread().name.startswith("first") and not written.is_set():
+            if not threading.current_thread().name.startswith("first"):
+                return
+            made += 1
+            if made == transactions:
                 written.set()
                 assert may_commit.wait(BOUND_SECONDS)
 

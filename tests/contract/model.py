@@ -29,7 +29,9 @@ class Job:
     state: JobState
     retries: int = 0
     open: str | None = None
-    tokens: list[str] = field(default_factory=list)
+    tokens: dict[str, Outcome | None] = field(default_factory=dict)
+    """The attempts in their order, and how each was closed."""
+    late: dict[str, Outcome] = field(default_factory=dict)
     flagged: bool = False
     copy: bool = False
     generation: int | None = None
@@ -90,7 +92,7 @@ class Model:
         job = self.jobs[job_id]
         job.state, job.open = JobState.STARTED, token
         job.retries = max(job.retries, retries)
-        job.tokens.append(token)
+        job.tokens[token] = None
         if job.generation is not None:
             self.run(job.group)
 
@@ -100,9 +102,17 @@ class Model:
             group.running = True
             group.events.append((group.generation, EventKind.STARTED))
 
-    def close(self, job_id: str, state: JobState) -> None:
+    def report(self, job_id: str, token: str, outcome: Outcome) -> None:
+        """What a closed attempt says afterwards is kept, once, if it is something else."""
+        job = self.jobs[job_id]
+        if job.tokens.get(token, outcome) not in {outcome, None}:
+            job.late.setdefault(token, outcome)
+
+    def close(self, job_id: str, state: JobState, outcome: Outcome | None = None) -> None:
         """Leave the open attempt, or the queue, in ``state``."""
         job = self.jobs[job_id]
+        if job.open is not None:
+            job.tokens[job.open] = outcome
         job.state, job.open, job.copy = state, None, False
         if state in ENDED and job.generation is not None:
             group = self.groups[job.group or ""]

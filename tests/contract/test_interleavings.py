@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from celery_jobtrack.errors import GroupCompleted
+from celery_jobtrack.model.event import EventCounts
+from celery_jobtrack.model.job import Progress
+from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.model.state import EventKind, GroupState, JobState
 from celery_jobtrack.testing import Clock, steps
 from tests.contract.interleaving import interleave
@@ -103,15 +106,17 @@ def test_acknowledgement_waits_for_the_next_generation_that_starts(store):
     assert not store.has_due_events()
 
 
-def test_postponement_does_not_take_a_delivery_back(store, clock):
+@pytest.mark.parametrize("seconds", [1, None])
+def test_postponement_does_not_take_a_delivery_back(store, clock, seconds):
     steps.group(store)
     (started,) = steps.start(store, group_id="g").events
     interleave(
         store,
         lambda: store.acknowledge_event(started.id, store.claimant),
-        lambda: store.postpone_event(started.id, "late", seconds=1),
+        lambda: store.postpone_event(started.id, "late", seconds=seconds),
     )
     assert not steps.all_events(store, clock)
+    assert store.event_counts() == EventCounts()
 
 
 def test_two_acknowledgements_give_the_next_event_once(store):
@@ -134,6 +139,7 @@ def test_two_claims_give_an_event_once(store):
         store,
         lambda: store.claim_events("one", group_id="g"),
         lambda: store.claim_events("two", group_id="g"),
+        transactions=2,
     )
     assert kinds(*results) == [EventKind.STARTED]
 
@@ -244,7 +250,43 @@ def test_two_starts_of_one_job_admit_the_first(store):
     assert steps.the_job(store).copy_waiting
 
 
-def test_start_waits_for_the_reaper(store):
+def test_start_waits_for_a_settlement(store):
+    steps.enqueue(store)
+    _, began = interleave(store, lambda: store.request_cancel("job"), lambda: steps.start(store))
+    assert began.refusal is Refusal.FINAL
+    assert steps.the_job(store).state is JobState.REVOKED
+
+
+def test_settlement_waits_for_a_start(store):
+    steps.enqueue(store)
+    _, settled = interleave(store, lambda: steps.start(store), lambda: steps.settle(store))
+    assert not settled.applied
+    assert steps.the_job(store).state is JobState.STARTED
+
+
+def test_retry_waits_for_the_reaper(store):
+    steps.start(store, "job", "t1")
+    _, late = interleave(
+        store,
+        lambda: steps.settle(store, "job", JobState.FAILURE, guards={"token": "t1"}),
+        lambda: steps.retry(store, "job", "t1"),
+    )
+    assert not late.applied
+    assert steps.the_job(store).state is JobState.FAILURE
+
+
+def test_progress_waits_for_the_end(store):
+    steps.start(store)
+    _, recorded = interleave(
+        store,
+        lambda: steps.finish(store),
+        lambda: store.record_progress("job", "t1", Progress(current=1)),
+    )
+    assert recorded is False
+    assert steps.the_job(store).state is JobState.SUCCESS
+
+
+def test_finish_waits_for_the_reaper(store):
     steps.start(store, "job", "t1")
     _, late = interleave(
         store,

@@ -16,7 +16,7 @@ from tests.contract.machine import StoreMachine
 if TYPE_CHECKING:
     from tests.contract.backends import Backend
 
-EXAMPLES = {"memory": 150, "memory-frozen": 150, "sqlite": 60, "postgresql": 40, "mariadb": 40}
+EXAMPLES = {"memory": 250, "memory-frozen": 100, "sqlite": 60, "postgresql": 40, "mariadb": 30}
 STEPS = 50
 
 

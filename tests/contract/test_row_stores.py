@@ -66,6 +66,19 @@ def test_recompute_completes_a_group_that_drift_kept_open(store, clock):
     ]
 
 
+def test_member_that_outlives_its_generation_is_not_counted_in_the_next(store):
+    steps.group(store)
+    for name in ("early", "late"):
+        steps.start(store, name, f"t-{name}", group_id="g")
+    write_totals(store, Totals(total=1))
+    steps.finish(store, "early", "t-early", group_id="g")
+    assert steps.the_group(store).is_over
+    steps.enqueue(store, "next", group_id="g")
+    assert steps.finish(store, "late", "t-late", group_id="g").events == ()
+    record = steps.the_group(store)
+    assert (record.generation, record.totals, record.is_over) == (2, Totals(total=1), False)
+
+
 def test_transaction_that_fails_leaves_nothing(store):
     steps.group(store)
     steps.enqueue(store, "known", group_id="g", message=b"m")

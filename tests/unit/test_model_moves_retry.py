@@ -30,6 +30,11 @@ def test_retry_queues_the_job_with_what_the_message_says():
     assert move.attempt == opened.evolve(outcome=Outcome.RETRY, error=ERROR, finished_at=at(9))
 
 
+def test_retry_never_turns_retries_back():
+    known, opened = running(retries=3)
+    assert moves.retry(known, opened, retry_request(retries=1), at(9)).job.retries == 3
+
+
 def test_retry_keeps_what_the_message_does_not_say():
     known, opened = running(expires_at=at(99), queue="a", priority=3, task="shop.resize", args="(1,)")
     move = moves.retry(known, opened, retry_request(task="other", args="(2,)"), at(9))

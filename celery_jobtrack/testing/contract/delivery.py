@@ -95,6 +95,8 @@ class DeliveryContract:
         (completed,) = store.acknowledge_event(event.id, "one")
         assert not store.acknowledge_event(event.id, "one")
         assert not store.acknowledge_event("nobody", "one")
+        clock.advance(EVENT_CLAIM + 1)
+        assert not store.acknowledge_event(event.id, "one"), "it claims only after the first time"
         store.acknowledge_event(completed.id, "one")
         clock.advance(EVENT_CLAIM + 1)
         assert not store.claim_events("two")
