@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from celery import Celery
 
@@ -13,7 +15,9 @@ class SmallApp:
 
     def __init__(self, **conf):
         self.app = Celery("small", broker="memory://", backend="cache+memory://", set_as_current=False)
-        self.app.conf.update(jobtrack_strategy="memory://", **conf)
+        # The memory broker is one for the whole process: a queue of its own keeps the apps apart.
+        self.queue = f"small-{uuid.uuid4().hex}"
+        self.app.conf.update(jobtrack_strategy="memory://", task_default_queue=self.queue, **conf)
         self.jobtrack = JobTrack(self.app)
 
     def task(self, **options):
@@ -21,11 +25,11 @@ class SmallApp:
 
         return self.app.task(**{"base": TrackableTask, "shared": False, **options})
 
-    def queued(self, queue="celery"):
-        """How many messages a queue of the broker holds."""
+    def queued(self):
+        """How many messages the broker holds."""
         with self.app.connection_for_read() as connection:
             try:
-                return connection.default_channel.queue_declare(queue, passive=True).message_count
+                return connection.default_channel.queue_declare(self.queue, passive=True).message_count
             except connection.channel_errors:
                 return 0
 
@@ -33,8 +37,6 @@ class SmallApp:
         return list(self.jobtrack.inspect.jobs(limit=1000).items)
 
     def close(self):
-        with self.app.connection_for_write() as connection:
-            connection.default_channel.queue_purge("celery") if self.queued() else None
         self.jobtrack.close()
         self.app.close()
 
