@@ -39,14 +39,21 @@ class Republisher:
         store = self._tracker.store
         now = store.now()
         empty: dict[str, bool | None] = {}
+        in_order: set[str] = set()
         sent = 0
         for job in store.overdue_jobs(now - self._wait, limit):
             if not self._is_due(job, now) or job.queue is None:
                 continue
             if job.queue not in empty:
                 empty[job.queue] = self._tracker.ports.queue_is_empty(job.queue)
-            if (empty[job.queue] or self._was_overtaken(job)) and self._send(job):
-                sent += 1
+            if not empty[job.queue]:
+                # They come oldest first: what has not overtaken one has not overtaken a later one.
+                if job.queue in in_order:
+                    continue
+                if not self._was_overtaken(job):
+                    in_order.add(job.queue)
+                    continue
+            sent += self._send(job)
         return sent
 
     def _is_due(self, job: JobRecord, now: datetime) -> bool:
