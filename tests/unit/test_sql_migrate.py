@@ -5,12 +5,13 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
 
-from celery_jobtrack.errors import SchemaMismatch
+from celery_jobtrack.errors import SchemaMismatch, StoreUnavailable
 from celery_jobtrack.strategies.sql import SqlStore, migrate, schema
 from celery_jobtrack.testing.steps import enqueue, the_job
 from celery_jobtrack.testing.threads import Crowd
@@ -18,6 +19,10 @@ from celery_jobtrack.testing.threads import Crowd
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from tests.servers.mariadb import MariaDB
 
 NEXT = """
 import sqlalchemy as sa
@@ -71,6 +76,26 @@ def test_many_opening_at_once_make_the_tables_once(sql_url: str, sql_namespace: 
     finally:
         for store in stores:
             store.close()
+
+
+def test_version_is_committed_before_the_next_may_look(
+    mariadb_server: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else that one takes the new tables for half made, and drops them."""
+    store = SqlStore(mariadb_server.new_database())
+    seen: list[int | None] = []
+    release = migrate._named_lock
+
+    @contextmanager
+    def watched(connection: Connection, name: str) -> Iterator[None]:
+        with release(connection, name):
+            yield
+            seen.append(migrate.stored_version(store._engine, store._schema.prefix))
+
+    monkeypatch.setattr(migrate, "_named_lock", watched)
+    store.open()
+    assert seen == [schema.SCHEMA_VERSION]
+    store.close()
 
 
 def test_different_namespaces_may_be_made_at_once(sql_url: str, sql_namespace: str) -> None:
@@ -194,9 +219,6 @@ def test_alembic_is_not_imported_when_the_tables_are_there(tmp_path: Path) -> No
 def test_waiting_for_another_migration_is_bounded(
     sql_server_url: str, sql_namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from celery_jobtrack.errors import JobTrackError
-    from celery_jobtrack.strategies.row import Conflict
-
     monkeypatch.setattr(migrate, "LOCK_SECONDS", 1)
     store, other = (SqlStore(sql_server_url, namespace=sql_namespace) for _ in range(2))
     held, done = threading.Event(), threading.Event()
@@ -210,7 +232,7 @@ def test_waiting_for_another_migration_is_bounded(
     holder.start()
     try:
         assert held.wait(10)
-        with pytest.raises((JobTrackError, Conflict), match=r"lock|another process"):
+        with pytest.raises(StoreUnavailable, match=r"lock|another process"):
             store.open()
     finally:
         done.set()

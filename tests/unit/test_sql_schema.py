@@ -62,7 +62,7 @@ def _described(connection: Connection, prefix: str) -> dict[str, object]:
             "indexes": sorted(_legible(index) for index in found.get_indexes(table)),
             "unique": sorted(found.get_unique_constraints(table), key=lambda unique: str(unique["name"])),
             "key": found.get_pk_constraint(table),
-            "options": found.get_table_options(table),
+            "options": found.get_table_options(table) if connection.dialect.name == "mysql" else None,
         }
         described[table.removeprefix(prefix)] = repr(about).replace(prefix, "PREFIX_")
     return described

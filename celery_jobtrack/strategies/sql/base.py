@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-READ_TRIES = 3
+TRIES = 3
 
 
 class SqlBase(RowStore):
@@ -57,15 +58,13 @@ class SqlBase(RowStore):
     def open(self) -> None:
         from celery_jobtrack.strategies.sql.migrate import ensure
 
-        with self._gate.passing(), self._translated():
-            ensure(self._engine, self._schema.prefix)
+        self._administer(ensure)
 
     def schema_versions(self) -> tuple[int, int]:
         from celery_jobtrack.strategies.sql.migrate import stored_version
         from celery_jobtrack.strategies.sql.schema import SCHEMA_VERSION
 
-        with self._gate.passing(), self._translated():
-            return stored_version(self._engine, self._schema.prefix) or 0, SCHEMA_VERSION
+        return self._administer(stored_version) or 0, SCHEMA_VERSION
 
     def upgrade(self) -> tuple[int, int]:
         """Bring the tables to this code's version; returns the versions before and after.
@@ -75,8 +74,7 @@ class SqlBase(RowStore):
         """
         from celery_jobtrack.strategies.sql.migrate import upgrade
 
-        with self._gate.passing(), self._translated():
-            return upgrade(self._engine, self._schema.prefix)
+        return self._administer(upgrade)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -101,7 +99,7 @@ class SqlBase(RowStore):
 
     @contextmanager
     def transaction(self) -> Iterator[SqlRows]:
-        with self._gate.passing(), self._turn(), self._translated(), self._engine.begin() as connection:
+        with self._turn(), self._connected(self._engine) as connection, connection.begin():
             yield SqlRows(connection, self._schema, self._sql, self._clock)
 
     @contextmanager
@@ -109,7 +107,7 @@ class SqlBase(RowStore):
         """The threads of a process write to an SQLite file in turn.
 
         Otherwise each would ask again and again whether the file is free, as SQLite does, and sleep
-        meanwhile: tried with twenty threads, that took ten times as long.
+        meanwhile: tried with twenty threads, that took nearly four times as long.
         """
         turns = self._turns
         if turns is None:
@@ -127,18 +125,46 @@ class SqlBase(RowStore):
         return self._run(lambda rows: write(cast("SqlRows", rows).connection))
 
     def _answer(self, read: Callable[[Connection], T]) -> T:
-        """Run statements that only read, again if the connection turns out to be a stale one."""
-        for _ in range(READ_TRIES):
+        """Run statements that only read."""
+
+        def answer() -> T:
+            with self._connected(self._reader) as connection:
+                return read(connection)
+
+        return self._tried(answer)
+
+    def _administer(self, work: Callable[[Engine, str], T]) -> T:
+        """Do something to the tables themselves."""
+
+        def administer() -> T:
+            with self._gate.passing(), self._translated():
+                return work(self._engine, self._schema.prefix)
+
+        return self._tried(administer)
+
+    def _tried(self, work: Callable[[], T]) -> T:
+        """Do something again if its connection turns out to be a stale one."""
+        for _ in range(TRIES):
             try:
-                with self._gate.passing(), self._translated(), self._reader.connect() as connection:
-                    return read(connection)
+                return work()
             except Conflict as conflict:
                 last = conflict
-        raise StoreUnavailable(f"{self.url}: {READ_TRIES} connections in a row broke: {last}")
+        raise StoreUnavailable(f"{self.url}: {TRIES} tries in a row failed: {last}")
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _connected(self, engine: Engine) -> Iterator[Connection]:
+        with self._gate.passing():
+            with self._translated(connecting=True):
+                connection = engine.connect()
+            with self._translated(), connection:
+                yield connection
+
+    @contextmanager
+    def _translated(self, *, connecting: bool = False) -> Iterator[None]:
+        began = time.monotonic()
         try:
             yield
         except SQLAlchemyError as error:
-            raise translate(error, self._url) from error.__cause__
+            seconds = time.monotonic() - began
+            told = translate(error, self._url, connecting=connecting, seconds=seconds)
+            raise told from error.__cause__

@@ -8,11 +8,11 @@ from sqlalchemy import exc
 
 from celery_jobtrack.errors import InvalidPayload, JobTrackError, SchemaMismatch, StoreUnavailable
 from celery_jobtrack.strategies.row.rows import Conflict
+from celery_jobtrack.strategies.sql import engine
+from celery_jobtrack.strategies.sql.urls import shown_url
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
-
-from celery_jobtrack.strategies.sql.urls import shown_url
 
 # Deadlock, serialization failure, and a row that stayed locked too long.
 _POSTGRESQL_CONFLICTS = {"40P01", "40001", "55P03"}
@@ -28,8 +28,17 @@ _ADVICE = {
 }
 
 
-def translate(error: exc.SQLAlchemyError, url: URL) -> Exception:
-    """The error that a caller of the store should see; ``Conflict`` asks for another try."""
+def translate(
+    error: exc.SQLAlchemyError, url: URL, *, connecting: bool = False, seconds: float = 0.0
+) -> Exception:
+    """The error that a caller of the store should see; ``Conflict`` asks for another try.
+
+    Args:
+        error: What SQLAlchemy raised.
+        url: The store's URL; its password does not get into the message.
+        connecting: Whether there was no connection yet.
+        seconds: How long what failed had been going on.
+    """
     if isinstance(error, exc.TimeoutError):
         return StoreUnavailable(f"{shown_url(url)}: every connection of this process is in use")
     if not isinstance(error, exc.StatementError):
@@ -40,7 +49,10 @@ def translate(error: exc.SQLAlchemyError, url: URL) -> Exception:
     if not isinstance(error, exc.DBAPIError):
         return error
     what = _first_line(cause)
-    if _asks_for_another_try(error):
+    # A connection breaks because the server was restarted since it was last used, and then a new one
+    # works. Whether a commit arrived before the break is not known, but every operation may be made
+    # again. If the server is away, the next try fails while connecting, and that is no conflict.
+    if (error.connection_invalidated and not connecting) or _is_conflict(error, seconds):
         return Conflict(what)
     where = shown_url(url)
     if isinstance(error, exc.DataError) or _code(cause) == _MYSQL_TOO_LARGE:
@@ -55,12 +67,12 @@ def is_missing_table(error: exc.DBAPIError) -> bool:
     return _code(error.orig) in _NO_TABLE or "no such table" in str(error.orig)
 
 
-def _asks_for_another_try(error: exc.DBAPIError) -> bool:
-    # A connection breaks because the server was restarted since it was last used, and then a new one
-    # works. Whether a commit arrived before the break is not known, but every operation may be made
-    # again. If the server is away, the next try fails while connecting, and that is no conflict.
-    if isinstance(error, exc.IntegrityError) or error.connection_invalidated:
+def _is_conflict(error: exc.DBAPIError, seconds: float) -> bool:
+    if isinstance(error, exc.IntegrityError):
         return True
+    if "database is locked" in str(error.orig):
+        # SQLite waits by itself, but not in every corner of its write-ahead log.
+        return seconds < 0.9 * engine.BUSY_SECONDS
     code = _code(error.orig)
     return code in _POSTGRESQL_CONFLICTS or code in _MYSQL_CONFLICTS
 

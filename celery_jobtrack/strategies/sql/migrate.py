@@ -116,25 +116,41 @@ def _migrate(engine: Engine, prefix: str, *, only_if_empty: bool = False) -> tup
 
 @contextmanager
 def _locked(connection: Connection, prefix: str) -> Iterator[None]:
-    """One transaction, and nobody else in here; on MySQL, where DDL commits, only the latter."""
+    """One transaction, and nobody else in here until it is committed."""
     name = f"{prefix}schema"
+    if connection.dialect.name == "mysql":
+        with _named_lock(connection, name), connection.begin():
+            yield
+        return
     with connection.begin():
+        # SQLite's transaction is the lock.
         if connection.dialect.name == "postgresql":
             key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
             connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
-        elif connection.dialect.name == "mysql" and not connection.scalar(
-            text("SELECT GET_LOCK(:name, :seconds)"), {"name": name, "seconds": LOCK_SECONDS}
-        ):
-            raise StoreUnavailable(
-                f"{shown_url(connection.engine.url)}: another process has been making or upgrading the "
-                f"tables for more than {LOCK_SECONDS} s"
-            )
-        try:
-            yield
-        finally:
-            if connection.dialect.name == "mysql":
-                connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+        yield
+
+
+@contextmanager
+def _named_lock(connection: Connection, name: str) -> Iterator[None]:
+    """MySQL's lock of a session: it outlasts transactions, which every CREATE TABLE ends there.
+
+    It is released after the last commit, which writes the version: who came in before would find
+    tables without one, and take them for half made.
+    """
+    lock = {"name": name, "seconds": LOCK_SECONDS}
+    with connection.begin():
+        got = connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), lock)
+    if not got:
+        raise StoreUnavailable(
+            f"{shown_url(connection.engine.url)}: another process has been making or upgrading the "
+            f"tables for more than {LOCK_SECONDS} s"
+        )
+    try:
+        yield
+    finally:
+        with connection.begin():
+            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
 
 
 def _remove_half_made(connection: Connection, prefix: str) -> None:

@@ -197,8 +197,6 @@ class Schema:
             Column("payload", Json),
             self._unique("groups", "id", "id"),
             self._unique("groups", "key", "key"),
-            # Counters change with every member's end: room in the page keeps that a HOT update.
-            postgresql_with={"fillfactor": 50},
         )
         self._index(groups, "state", "state", "seq")
         self._index(groups, "check", "next_check_at", where="next_check_at IS NOT NULL")
@@ -240,6 +238,7 @@ class Schema:
             self._unique("events", "once", "group_id", "generation", "kind"),
         )
         self._index(events, "pending", "pending", "group_id", "seq", where="pending IS NOT NULL")
+        self._index(events, "due", "pending", "seq", where="pending IS NOT NULL")
         return events
 
     def _workers(self) -> Table:
