@@ -18,6 +18,9 @@ PREFIX = "jobtrack_"
 NAMESPACE = re.compile(r"[a-z0-9_]{1,24}")
 """What a namespace may be called: it becomes part of table and key names."""
 
+LONGEST = 10 * 366 * 86_400.0
+"""Seconds; longer spans lead out of the calendar."""
+
 REDACTED = ("password", "passwd", "secret", "token", "api_key", "apikey", "authorization", "credential")
 """Parts of argument names whose values are not shown or kept, unless ``jobtrack_redact`` says otherwise."""
 
@@ -33,8 +36,8 @@ def _seconds(value: Any) -> float:
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError("it must be a number of seconds or a timedelta")  # noqa: TRY004 - one kind for the caller
-    if not 0 < value < float("inf"):
-        raise ValueError("it must be more than 0 seconds")
+    if not 0 < value <= LONGEST:
+        raise ValueError("it must be more than 0 seconds and at most ten years")
     return float(value)
 
 

@@ -129,11 +129,11 @@ def _install(app: Celery, runtime: Runtime) -> None:
     def discover(**_: Any) -> None:
         runtime.sender.jobs.discover()
 
-    def on_finalize(**_: Any) -> None:
-        if runtime.enabled:
-            tasks.schedule(app, runtime)
+    def on_beat(sender: Any = None, **_: Any) -> None:
+        if sender.app is app and runtime.enabled:
+            tasks.schedule(sender.scheduler, runtime)
 
     # Celery holds receivers weakly: these live as long as the app and no longer.
-    runtime.receivers = (discover, on_finalize)
+    runtime.receivers = (discover, on_beat)
     signals.import_modules.connect(discover, sender=app)
-    app.on_after_finalize.connect(on_finalize)
+    signals.beat_init.connect(on_beat)

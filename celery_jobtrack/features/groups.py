@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 import uuid
@@ -14,8 +15,8 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import assert_will_not_block  # type: ignore[attr-defined] # not in the stubs
 
 from celery_jobtrack.config import check_seconds
-from celery_jobtrack.errors import InvalidPayload, UnknownGroup
-from celery_jobtrack.integration.queries import check_limit, check_state
+from celery_jobtrack.errors import InvalidPayload, JobTrackError, UnknownGroup
+from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
 from celery_jobtrack.model.group import GroupRecord
 from celery_jobtrack.model.names import check_name
 from celery_jobtrack.model.requests import GroupQuery, JobQuery, Page
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.group import GroupStatus
+
+logger = logging.getLogger(__name__)
 
 FILLING_LEASE = 30.0
 """Seconds for which a filler holds a group open without being heard of."""
@@ -97,6 +100,7 @@ class Groups:
             title: What people call it; by default the key.
             about: As in ``create``.
         """
+        check_name("a group's key", key, InvalidPayload)
         attributes = {
             "description": "",
             "payload": None,
@@ -136,7 +140,7 @@ class Groups:
             state=check_state(GroupState, state),
             due_before=due_before,
             limit=check_limit(limit),
-            cursor=cursor,
+            cursor=check_cursor(cursor),
         )
         page = self._runtime.store.groups(query)
         return Page(items=tuple(JobGroup(self._runtime, record) for record in page.items), cursor=page.cursor)
@@ -152,6 +156,10 @@ class Groups:
         settle_after: float,
         standing: bool,
     ) -> GroupRecord:
+        if not isinstance(description, str):
+            raise InvalidPayload(f"a group's description must be a string, not {description!r}")
+        if not isinstance(standing, bool):
+            raise InvalidPayload(f"standing must be True or False, not {standing!r}")
         every = self._runtime.settings.time_to_check if time_to_check is None else time_to_check
         return GroupRecord(
             id=str(uuid.uuid4()),
@@ -227,7 +235,7 @@ class JobGroup:
             group_id=self.record.id,
             state=check_state(JobState, state),
             limit=check_limit(limit),
-            cursor=cursor,
+            cursor=check_cursor(cursor),
         )
         return self._runtime.store.jobs(query)
 
@@ -240,7 +248,16 @@ class JobGroup:
         return self
 
     def seal(self) -> JobGroup:
-        """Say that a batch gets no more jobs: it completes when none is outstanding."""
+        """Say that a batch gets no more jobs: it completes when none is outstanding.
+
+        Raises:
+            InvalidPayload: It is a standing group, which is never sealed.
+        """
+        if self.record.standing:
+            raise InvalidPayload(
+                f"group {self.record.title!r} is a standing group and is never sealed; "
+                "make a batch with groups.create(…, standing=False)"
+            )
         if self._is_inert():
             return self
         changed = self._runtime.tracker.change_group(self._runtime.store.seal_group(self.record.id))
@@ -281,7 +298,10 @@ class JobGroup:
 
         def renew() -> None:
             while not done.wait(FILLING_LEASE / 3):
-                store.begin_filling(group_id, token, FILLING_LEASE)
+                try:
+                    store.begin_filling(group_id, token, FILLING_LEASE)
+                except JobTrackError as error:
+                    logger.warning("the hold on group %s is not renewed this time: %s", group_id, error)
 
         renewer = threading.Thread(target=renew, name="jobtrack-filling", daemon=True)
         renewer.start()
@@ -294,6 +314,8 @@ class JobGroup:
 
     def wait(self, timeout: float | None = None) -> GroupStatus:
         """Wait until the group's present generation has completed.
+
+        If a listener has begun the next generation by then, its status is what is returned.
 
         Args:
             timeout: Seconds; None waits for ever.

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.errors import UnknownJob
-from celery_jobtrack.integration.queries import check_limit, check_state
+from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
 from celery_jobtrack.model.requests import JobQuery, Page
 from celery_jobtrack.model.state import JobState
 
@@ -83,7 +83,7 @@ class Inspection:
             tag=tag,
             since=since,
             limit=check_limit(limit),
-            cursor=cursor,
+            cursor=check_cursor(cursor),
         )
         return self._runtime.store.jobs(query)
 

@@ -198,6 +198,8 @@ class JobClasses:
         """
         if payload is not None and not hasattr(payload, "keys"):
             raise InvalidPayload(f"a job's payload is a mapping or keyword arguments, not {payload!r}")
+        if payload is not None and not all(isinstance(key, str) for key in payload):
+            raise InvalidPayload(f"the keys of a job's payload are strings; there are {list(payload)!r}")
         self.discover()
         cls = self._classes.get(job) if isinstance(job, str) else job
         if cls is None:
@@ -208,7 +210,7 @@ class JobClasses:
         return pending.on_queue(cls.queue) if cls.queue else pending
 
     def _make_task(self, name: str, cls: type[Job]) -> None:
-        def run(task: Any, **payload: Any) -> Any:
+        def run(task: Any, /, **payload: Any) -> Any:
             return cls(task, payload).run()
 
         options = {key: getattr(cls, key) for key in _TASK_OPTIONS if hasattr(cls, key)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +87,8 @@ def conclude(task: Any, state: str | None, retval: Any) -> None:
         return
     outcome, reason, error = ending
     running.closed = True
+    _flush_progress(running)
     try:
-        running.flush_progress()
         result = running.runtime.tracker.finish(
             FinishRequest(start=running.start, outcome=outcome, reason=reason, error=error)
         )
@@ -100,6 +101,13 @@ def conclude(task: Any, state: str | None, retval: Any) -> None:
             running.start.origin.job_id,
             outcome,
         )
+
+
+def _flush_progress(running: Running) -> None:
+    try:
+        running.flush_progress()
+    except Exception:  # whatever it is, the end of the job must be recorded
+        logger.exception("the last progress of job %s is not recorded", running.start.origin.job_id)
 
 
 def _ending(
@@ -122,6 +130,10 @@ def _ending(
         if getattr(retval, "requeue", False) and task.acks_late and not task.request.is_eager:
             return Outcome.REQUEUED, None, None
         return Outcome.FAILURE, Reason.REJECTED, _described(getattr(retval, "reason", None) or retval)
+    failed = sys.exc_info()[1]
+    if isinstance(failed, Exception):
+        # The body raised, and then the result backend did: Celery tells nobody of either.
+        return Outcome.FAILURE, Reason.ERROR, describe(failed.__context__ or failed)
     return None
 
 

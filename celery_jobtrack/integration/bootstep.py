@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps, signals
 from celery._state import get_current_app
+from celery.worker.request import Request
+from kombu.utils.imports import symbol_by_name
 
 from celery_jobtrack.errors import JobTrackError
 from celery_jobtrack.integration.loop import Loop
+from celery_jobtrack.integration.request import TrackedRequest
 from celery_jobtrack.integration.runtime import NEVER_TRACKED, Runtime
 from celery_jobtrack.integration.task import track
 from celery_jobtrack.tracking.reaper import Reaper
@@ -32,6 +35,7 @@ class JobTrackStep(bootsteps.StartStopStep):
         super().__init__(parent, **kwargs)
         self._loops: list[Loop] = []
         self._checker: Checker | None = None
+        self._gone = False
         runtime = Runtime.of(parent.app)
         assert runtime is not None
         self._runtime = runtime
@@ -55,8 +59,15 @@ class JobTrackStep(bootsteps.StartStopStep):
         for loop in self._loops:
             loop.start()
 
+    def terminate(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """A cold shutdown sends no signal: what its jobs were at is closed here."""
+        self.goodbye()
+
     def goodbye(self) -> None:
         """Close what is still open and end the lease; called when the pool is gone."""
+        if self._gone:
+            return
+        self._gone = True
         for loop in self._loops:
             loop.stop()
         try:
@@ -106,6 +117,15 @@ def _gate_tasks(runtime: Runtime) -> None:
     for name, task in runtime.app.tasks.items():
         if not name.startswith(NEVER_TRACKED) or name == "celery.accumulate":
             track(task)
+            _settle_lost_children(task)
+
+
+def _settle_lost_children(task: Any) -> None:
+    """Put our part of the request under whatever class a task has for it."""
+    known = symbol_by_name(task.Request)
+    if not issubclass(known, TrackedRequest):
+        cls = TrackedRequest if known is Request else type(known.__name__, (TrackedRequest, known), {})
+        type(task).Request = cls
 
 
 def _forks(worker: Any) -> bool:

@@ -19,6 +19,7 @@ from celery_jobtrack.errors import ConfigurationError, GroupNotSet, InvalidPaylo
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import pack, serialise
+from celery_jobtrack.integration.options import OPTIONS, checked_tags, group_id_of
 from celery_jobtrack.integration.origin import origin_of_message
 from celery_jobtrack.integration.running import Running, current
 from celery_jobtrack.integration.runtime import Runtime
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 logger = logging.getLogger(__name__)
-
-OPTIONS = ("job_group", "tags", "jobtrack_max_retries")
-"""Options of ``apply_async`` that are ours; they never reach the broker."""
 
 
 class TrackedAMQP(AMQP):
@@ -141,7 +139,7 @@ class _Publication:
                 group_id=group_id,
                 tags=self._tags(given),
                 run=given.run if given else 1,
-                max_retries=self._own.get("jobtrack_max_retries") or (given.max_retries if given else None),
+                max_retries=self._own.get("jobtrack_max_retries", given.max_retries if given else None),
             )
         return None
 
@@ -157,18 +155,11 @@ class _Publication:
         group = self._own.get("job_group")
         if group is None:
             return given.group_id if given else None
-        group_id = getattr(group, "id", group)
-        if not isinstance(group_id, str):
-            raise InvalidPayload(f"job_group must be a group or the id of one, not {group!r}")
-        return group_id
+        return group_id_of(group)
 
     def _tags(self, given: Header | None) -> tuple[str, ...]:
         tags = self._own.get("tags")
-        if tags is None:
-            return given.tags if given else ()
-        if isinstance(tags, str):
-            raise InvalidPayload(f"tags must be a list of names, not the string {tags!r}")
-        return tuple(check_name("a tag", tag, InvalidPayload) for tag in tags)
+        return given.tags if tags is None and given else checked_tags(tags)
 
     def _prepare(self, header: Header) -> tuple[Origin, bytes | None]:
         check_name("a task id", self._headers["id"], InvalidPayload)

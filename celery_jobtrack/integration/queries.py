@@ -21,6 +21,13 @@ def check_limit(limit: Any) -> int:
     return limit
 
 
+def check_cursor(cursor: Any) -> str | None:
+    """A cursor that a page gave. Raises InvalidPayload."""
+    if cursor is None or isinstance(cursor, str):
+        return cursor
+    raise InvalidPayload(f"a cursor is what the page before gave, a string, not {cursor!r}")
+
+
 def check_state(kind: type[S], state: Any) -> S | None:
     """A state, given as such or by its name in any case; None stays None. Raises InvalidPayload."""
     if state is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import AsyncResult, assert_will_not_block  # type: ignore[attr-defined]
+from celery.result import AsyncResult, EagerResult, assert_will_not_block  # type: ignore[attr-defined]
 
 from celery_jobtrack.errors import Disabled, UnknownJob
 from celery_jobtrack.integration.runtime import Runtime
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.job import JobRecord
 
 
-class TrackedResult(AsyncResult):  # type: ignore[type-arg]
-    """An ``AsyncResult`` that also asks the store; it needs no result backend for that."""
+class _AsksTheStore:
+    """What every result of a tracked job can be asked; none of it needs a result backend."""
+
+    id: str
+    app: Any
 
     def job(self) -> JobRecord:
         """The job as it is recorded.
@@ -66,3 +69,19 @@ class TrackedResult(AsyncResult):  # type: ignore[type-arg]
         if runtime is None or not runtime.enabled:
             raise Disabled("tracking is off for this app, so there is no store to ask")
         return runtime
+
+
+class TrackedResult(_AsksTheStore, AsyncResult):  # type: ignore[type-arg]
+    """An ``AsyncResult`` that also asks the store."""
+
+
+class TrackedEagerResult(_AsksTheStore, EagerResult):  # type: ignore[type-arg]
+    """An ``EagerResult`` that also asks the store."""
+
+    @classmethod
+    def of(cls, result: Any, app: Any) -> Any:
+        """The same result with these abilities; what is no plain ``EagerResult`` stays as it is."""
+        if type(result) is EagerResult:
+            result.__class__ = cls
+            result.app = app
+        return result

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+import math
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,8 +14,8 @@ from celery.utils import gen_unique_id
 from celery_jobtrack.errors import GroupNotSet
 from celery_jobtrack.integration.admission import admit
 from celery_jobtrack.integration.header import KEY, Header
-from celery_jobtrack.integration.publish import OPTIONS
-from celery_jobtrack.integration.result import TrackedResult
+from celery_jobtrack.integration.options import OPTIONS, checked_tags, group_id_of
+from celery_jobtrack.integration.result import TrackedEagerResult, TrackedResult
 from celery_jobtrack.integration.running import INNER, current, running_of
 from celery_jobtrack.integration.runtime import Runtime
 from celery_jobtrack.integration.shown import show
@@ -22,6 +24,8 @@ from celery_jobtrack.model.requests import EnqueueRequest, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+logger = logging.getLogger(__name__)
 
 _GATE = "_jobtrack_gate"
 _EXC = 2
@@ -34,7 +38,6 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
     abstract = True
     is_tracked: ClassVar[bool] = True
 
-    Request = "celery_jobtrack.integration.request:TrackedRequest"
     group_required: bool = False
     """Whether a job of this task must belong to a group."""
     tracking_strategy: Any = None
@@ -107,8 +110,13 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             text: What is being done.
         """
         running = running_of(self)
-        if running is not None:
-            running.progress(Progress(current=current, total=total, text=text))
+        if running is None:
+            return
+        numbers = [number for number in (current, total) if number is not None]
+        if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
+            logger.warning("progress %r of %r is no number and is not recorded", current, total)
+            return
+        running.progress(Progress(current=current, total=total, text=str(text)))
 
     # -- publishing ----------------------------------------------------------------------------------
 
@@ -125,7 +133,7 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             given = kwargs.get("exc", args[2] if len(args) > _EXC else None)
             running.retried_for = given if given is not None else sys.exc_info()[1]
             if running.header.max_retries is not None:
-                kwargs.setdefault("max_retries", running.header.max_retries)
+                kwargs["max_retries"] = running.header.max_retries
         return super().retry(*args, **kwargs)
 
     def replace(self, sig: Any) -> Any:
@@ -165,18 +173,18 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
         if not retries:
             headers = {**(headers or {}), KEY: self._enqueue_eagerly(runtime, task_id, args, kwargs, own)}
         with runtime.eagerly():
-            return super().apply(args, kwargs, task_id=task_id, headers=headers, **options)
+            result = super().apply(args, kwargs, task_id=task_id, headers=headers, **options)
+        return TrackedEagerResult.of(result, self.app)
 
     def _enqueue_eagerly(
         self, runtime: Runtime, task_id: str, args: Any, kwargs: Any, own: Mapping[str, Any]
     ) -> dict[str, Any]:
-        group = own.get("job_group")
-        group_id = getattr(group, "id", group)
+        group_id = group_id_of(own.get("job_group"))
         if group_id is None and self.group_required:
             raise GroupNotSet(f"task {self.name} runs in a group only (group_required = True)")
         header = Header(
             group_id=group_id,
-            tags=tuple(own.get("tags") or ()),
+            tags=checked_tags(own.get("tags")),
             max_retries=own.get("jobtrack_max_retries"),
         )
         shown_args, shown_kwargs = show(runtime.settings, args or (), kwargs or {}, task=self)
@@ -221,6 +229,4 @@ def track(task: Any) -> None:
     gate(gated)
     if task.track_started:
         gated.writes_started, gated.track_started = True, False  # type: ignore[attr-defined]
-    if task.Request == Task.Request:
-        gated.Request = TrackedTask.Request  # type: ignore[attr-defined]
     task.__class__ = gated

@@ -31,15 +31,13 @@ def register(app: Celery) -> None:
         return 0 if runtime is None or not runtime.enabled else runtime.tracker.delivery.deliver_due()
 
 
-def schedule(app: Celery, runtime: Runtime) -> None:
-    """Put the checker into beat's schedule. An entry that starts late expires, so none pile up."""
+def schedule(scheduler: Any, runtime: Runtime) -> None:
+    """Put the checker into beat's schedule, unless an entry of this name is there.
+
+    An entry that starts late expires, so none pile up.
+    """
     interval = runtime.settings.check_interval
-    app.conf.beat_schedule = {
-        CHECK: {
-            "task": CHECK,
-            "schedule": interval,
-            # Celery 5.7's beat cannot add its own header where there are none.
-            "options": {"expires": interval, "ignore_result": True, "headers": {}},
-        },
-        **app.conf.beat_schedule,
-    }
+    # Celery 5.7's beat cannot add its own header where there are none.
+    options = {"expires": interval, "ignore_result": True, "headers": {}}
+    if CHECK not in scheduler.schedule:
+        scheduler.update_from_dict({CHECK: {"task": CHECK, "schedule": interval, "options": options}})

@@ -110,7 +110,13 @@ class Checker:
     def _recompute(self, repaired: list[str], limit: int = 200) -> int:
         due = self._tracker.store.due_groups(limit)
         for group_id in due:
-            changed = self._tracker.change_group(self._tracker.store.recompute_group(group_id))
+            try:
+                changed = self._tracker.change_group(self._tracker.store.recompute_group(group_id))
+            except StoreUnavailable:
+                raise
+            except Exception:  # one that cannot be recomputed must not keep the others waiting
+                logger.exception("group %s cannot be recomputed", group_id)
+                continue
             if changed.repaired is not None:
                 repaired.append(group_id)
                 logger.error(

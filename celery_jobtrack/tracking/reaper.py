@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from celery_jobtrack import events
+from celery_jobtrack.errors import StoreUnavailable
 from celery_jobtrack.model.job import ErrorInfo
 from celery_jobtrack.model.requests import Origin, SettleRequest
 from celery_jobtrack.model.state import JobState, Outcome, Reason
@@ -27,13 +28,22 @@ class Reaper:
         """Close what is lost. Returns how many jobs it ended."""
         closed: dict[tuple[str, str], list[str]] = {}
         for attempt in self._tracker.store.lost_attempts(limit):
-            if self._close(attempt):
+            if self._guarded_close(attempt):
                 closed.setdefault((attempt.worker_id, attempt.worker), []).append(attempt.job_id)
         for (worker_id, worker), jobs in closed.items():
             logger.error("worker %s is lost; it was running %s", worker, ", ".join(jobs))
             self._tracker.store.stop_worker(worker_id)
             self._tracker.announcer.send(events.worker_lost, worker_id=worker_id, worker=worker, jobs=jobs)
         return sum(map(len, closed.values()))
+
+    def _guarded_close(self, attempt: Attempt) -> bool:
+        try:
+            return self._close(attempt)
+        except StoreUnavailable:
+            raise
+        except Exception:  # one that cannot be closed must not keep the others open
+            logger.exception("attempt %d of job %s cannot be closed", attempt.number, attempt.job_id)
+            return False
 
     def _close(self, attempt: Attempt) -> bool:
         job = self._tracker.store.job(attempt.job_id)

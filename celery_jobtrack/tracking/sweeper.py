@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from celery_jobtrack.errors import StoreUnavailable
 from celery_jobtrack.model.requests import Origin, SettleRequest
 from celery_jobtrack.model.state import JobState, Reason
 
 if TYPE_CHECKING:
     from celery_jobtrack.model.job import JobRecord
     from celery_jobtrack.tracking.tracker import Tracker
+
+logger = logging.getLogger(__name__)
 
 
 class Sweeper:
@@ -43,4 +47,10 @@ class Sweeper:
             reason=reason,
             record_unknown=False,
         )
-        return self._tracker.settle(request, tell=True).applied
+        try:
+            return self._tracker.settle(request, tell=True).applied
+        except StoreUnavailable:
+            raise
+        except Exception:  # one that cannot be ended must not keep the others waiting
+            logger.exception("job %s cannot be ended as %s", job.id, reason)
+            return False

@@ -52,6 +52,8 @@ def ended(details):
         ("hard", (), "FAILURE", "timeout", [Outcome.FAILURE]),
         ("die", (), "FAILURE", "worker_lost", [Outcome.LOST]),
         ("die_once", (), "SUCCESS", None, [Outcome.REQUEUED, Outcome.SUCCESS]),
+        ("custom_request", (), "SUCCESS", None, [Outcome.REQUEUED, Outcome.SUCCESS]),
+        ("odd_progress", (), "SUCCESS", None, [Outcome.SUCCESS]),
         ("forgetful", (), "SUCCESS", None, [Outcome.SUCCESS]),
         ("member", (), "SUCCESS", None, [Outcome.SUCCESS]),
         ("plain", (), "SUCCESS", None, [Outcome.SUCCESS]),

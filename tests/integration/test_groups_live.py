@@ -161,6 +161,32 @@ def test_other_pools_settle_jobs_and_deliver_events(shop, pool):
         shop.await_completion(group)
 
 
+def test_a_job_is_settled_although_the_result_backend_fails(shop):
+    group = shop.jobtrack.groups.create("no backend")
+    with shop.worker() as worker:
+        assert shop.app.backend is not None  # made while its folder is there, as in the worker
+        (shop.folder / "results").rename(shop.folder / "away")
+        results = [
+            shop.task(name).apply_async(args, job_group=group)
+            for name, args in (("error", ()), ("add", (1, 2)))
+        ]
+        shop.await_completion(group)
+        assert worker.is_running()
+    assert [str(result.job().state) for result in results] == ["FAILURE", "SUCCESS"]
+    assert str(results[0].job().error) == "ValueError: boom"
+
+
+def test_a_cold_shutdown_says_goodbye(shop):
+    name = uuid.uuid4().hex
+    with shop.worker(jobtrack_lease=NEVER) as worker:
+        result = shop.task("wait").apply_async((name,))
+        shop.await_running(name)
+        os.kill(worker.pid, signal.SIGQUIT)
+        worker.wait()
+    assert shop.jobtrack.inspect.workers() == []
+    assert result.job().reason is Reason.WORKER_LOST
+
+
 def test_track_all_needs_no_change_to_tasks(make_shop):
     shop = make_shop(jobtrack_track_all=True)
     group = shop.jobtrack.groups.create("all")

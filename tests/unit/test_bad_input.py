@@ -149,6 +149,27 @@ def test_tags_given_as_one_string_are_refused(small, add):
     refused(small, InvalidPayload, "tags must be a list", lambda: add.apply_async((1, 2), tags="red"))
 
 
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"description": None},
+        {"standing": "no"},
+        {"settle_after": 1e300},
+        {"time_to_check": 1e12},
+        {"time_to_check": "soon"},
+    ],
+)
+def test_a_group_that_cannot_be_kept_is_refused(small, about):
+    with pytest.raises(InvalidPayload):
+        small.jobtrack.groups.create("g", **about)
+    assert small.jobtrack.groups.list().items == ()
+
+
+def test_a_standing_group_is_never_sealed(small):
+    with pytest.raises(InvalidPayload, match="is never sealed"):
+        small.jobtrack.groups.create("g").seal()
+
+
 def test_an_unknown_queue_is_refused_where_queues_are_not_created(small, add):
     small.app.conf.task_create_missing_queues = False
     refused(small, UnknownQueue, "no queue 'hihg'", lambda: add.job(1, 2).on_queue("hihg").dispatch())

@@ -11,7 +11,7 @@ import pytest
 from celery import Celery, shared_task
 
 from celery_jobtrack import JobTrack, TrackableTask, TrackingStrategy, events
-from celery_jobtrack.errors import ConfigurationError, StoreUnavailable
+from celery_jobtrack.errors import ConfigurationError, InvalidPayload, StoreUnavailable
 
 
 class Ledger(TrackingStrategy):
@@ -244,7 +244,7 @@ def test_switched_off_everything_runs_untracked_and_asking_is_refused():
     group = jobtrack.groups.get_or_create("inert").mark_running()
     with group.filling():
         assert work.apply_async((3,), job_group=group).get()[0] == 3
-    assert group.seal().cancel().refresh() is group
+    assert group.cancel().refresh() is group
     with pytest.raises(Disabled):
         group.status()
     with pytest.raises(Disabled):
@@ -343,3 +343,52 @@ def test_retry_keeps_what_it_was_retried_for(eager):
 
     details = eager.jobtrack.inspect.job(why.delay().id)
     assert str(details.attempts[0].error) == "ValueError: why"
+
+
+@pytest.mark.parametrize(("count", "attempts"), [(0, 1), (1, 2)])
+def test_max_retries_of_a_dispatch_goes_before_the_tasks(eager, count, attempts):
+    @eager.task(name="auto", autoretry_for=(ValueError,), retry_kwargs={"max_retries": 3, "countdown": 0})
+    def auto():
+        raise ValueError("no")
+
+    assert len(eager.jobtrack.inspect.job(auto.job().max_retries(count).dispatch().id).attempts) == attempts
+
+
+def test_eager_result_asks_the_store(eager):
+    @eager.task(name="one")
+    def one():
+        return 1
+
+    result = one.delay()
+    assert (result.get(), str(result.job().state), str(result.wait_settled(1).state)) == (
+        1,
+        "SUCCESS",
+        "SUCCESS",
+    )
+
+
+def test_settings_made_after_the_tasks_count():
+    app = Celery("late", broker="memory://", set_as_current=False)
+    jobtrack = JobTrack(app)
+
+    @app.task(base=TrackableTask, shared=False)
+    def work():
+        return None
+
+    assert app.tasks
+    app.conf.jobtrack_namespace = "late"
+    assert jobtrack.settings.namespace == "late"
+    app.close()
+
+
+def test_class_style_payload_may_have_any_key(eager):
+    from celery_jobtrack import Job
+
+    class Echo(Job):
+        def run(self):
+            return dict(self.payload)
+
+    payload = {"self": 1, "task": 2, "name": 3, "args": 4}
+    assert eager.jobtrack.jobs.pending(Echo, payload).dispatch().get() == payload
+    with pytest.raises(InvalidPayload, match="keys of a job's payload are strings"):
+        eager.jobtrack.jobs.pending(Echo, {1: 2})

@@ -18,11 +18,11 @@ class DispatchingTask(TrackedTask):
 
     abstract = True
 
-    def job(self, *args: Any, **kwargs: Any) -> PendingDispatch:
+    def job(self, /, *args: Any, **kwargs: Any) -> PendingDispatch:
         """Begin a dispatch with these arguments; see ``PendingDispatch``."""
         return PendingDispatch(self, args, kwargs)
 
-    def dispatch(self, *args: Any, **kwargs: Any) -> TrackedResult:
+    def dispatch(self, /, *args: Any, **kwargs: Any) -> TrackedResult:
         """Record a job with these arguments and send it."""
         return self.job(*args, **kwargs).dispatch()
 

@@ -142,6 +142,16 @@ def add_tasks(app: Celery, folder: Path) -> None:
     def plain() -> str:
         return "plain"
 
+    @app.task(name="shop.custom_request", base=OwnRequest, bind=True, acks_late=True, shared=False)
+    def custom_request(self) -> None:
+        if self.attempt == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @app.task(name="shop.odd_progress", bind=True, **tracked)
+    def odd_progress(self) -> None:
+        for current in (1, float("inf"), "a"):
+            self.progress(current, 10)
+
     @app.task(name="shop.plain_die_once", acks_late=True, reject_on_worker_lost=True, shared=False)
     def plain_die_once() -> None:
         died = folder / "plain_die_once.died"
@@ -166,6 +176,14 @@ class Forgetful(TrackableTask):
 
     def after_return(self, status, retval, task_id, args, kwargs, einfo):
         pass
+
+
+class OwnRequest(TrackableTask):
+    """A base class with a request of its own."""
+
+    abstract = True
+    reject_on_worker_lost = True
+    Request = "tests.integration.apps.requests:OwnRequest"
 
 
 def add_listeners(folder: Path) -> tuple[object, ...]:

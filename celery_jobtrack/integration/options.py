@@ -1,0 +1,28 @@
+"""The options that ``apply_async`` takes besides Celery's, and their checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery_jobtrack.errors import InvalidPayload
+from celery_jobtrack.model.names import check_name
+
+OPTIONS = ("job_group", "tags", "jobtrack_max_retries")
+"""They never reach the broker."""
+
+
+def group_id_of(group: Any) -> str | None:
+    """The id of a group that is given as such or by its id. Raises InvalidPayload."""
+    group_id = getattr(group, "id", group)
+    if group_id is not None and not isinstance(group_id, str):
+        raise InvalidPayload(f"job_group must be a group or the id of one, not {group!r}")
+    return group_id
+
+
+def checked_tags(tags: Any) -> tuple[str, ...]:
+    """The tags, each of which can be a name. Raises InvalidPayload."""
+    if tags is None:
+        return ()
+    if isinstance(tags, str) or not hasattr(tags, "__iter__"):
+        raise InvalidPayload(f"tags must be a list of names, not {tags!r}")
+    return tuple(check_name("a tag", tag, InvalidPayload) for tag in tags)
