@@ -11,11 +11,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from celery_jobtrack.errors import InvalidPayload
-from celery_jobtrack.model.event import EventCounts, EventRecord
-from celery_jobtrack.model.group import Totals, describe_status
+from celery_jobtrack.model.event import EventCounts
+from celery_jobtrack.model.group import describe_status
 from celery_jobtrack.model.requests import Page, WorkerRecord
-from celery_jobtrack.model.state import FINAL, QUEUED, GroupState, JobState
-from celery_jobtrack.strategies.row.rows import Conflict
+from celery_jobtrack.model.state import QUEUED, GroupState, JobState
+from celery_jobtrack.strategies.memory.rows import MemoryRows, Tables
 from celery_jobtrack.strategies.row.store import RowStore
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.model.requests import GroupQuery, JobQuery, Worker
-    from celery_jobtrack.model.state import EventKind
 
 S = TypeVar("S", JobState, GroupState)
 T = TypeVar("T")
@@ -41,7 +40,7 @@ class MemoryStore(RowStore):
         super().__init__()
         self._clock = clock
         self._lock = threading.RLock()
-        self._tables = _Tables()
+        self._tables = Tables()
 
     @property
     def url(self) -> str:
@@ -64,16 +63,16 @@ class MemoryStore(RowStore):
         return datetime.fromtimestamp(self._clock(), timezone.utc)
 
     @contextmanager
-    def transaction(self) -> Iterator[_MemoryRows]:
+    def transaction(self) -> Iterator[MemoryRows]:
         with self._lock:
-            rows = _MemoryRows(self._tables, self.now())
+            rows = MemoryRows(self._tables, self.now())
             try:
                 yield rows
             except BaseException:
                 rows.undo()
                 raise
 
-    def _read(self, read: Callable[[_Tables], T]) -> T:
+    def _read(self, read: Callable[[Tables], T]) -> T:
         with self._lock:
             return read(self._tables)
 
@@ -127,7 +126,7 @@ class MemoryStore(RowStore):
     def due_groups(self, limit: int) -> Sequence[str]:
         now = self.now()
 
-        def read(tables: _Tables) -> list[str]:
+        def read(tables: Tables) -> list[str]:
             due = [(g.next_check_at, g.id) for g in tables.groups.values() if g.next_check_at is not None]
             return [group_id for at, group_id in sorted(due) if at <= now][:limit]
 
@@ -138,7 +137,7 @@ class MemoryStore(RowStore):
         return self._some(lambda job: job.group_id == group_id and job.state in waiting, limit)
 
     def cancelled_groups(self, limit: int) -> Sequence[str]:
-        def read(tables: _Tables) -> list[str]:
+        def read(tables: Tables) -> list[str]:
             found = (
                 g.id for g in tables.groups.values() if g.state is GroupState.CANCELLED and not g.is_over
             )
@@ -167,7 +166,7 @@ class MemoryStore(RowStore):
     def heartbeat(self, worker: Worker, lease: float) -> None:
         now = self.now()
 
-        def renew(tables: _Tables) -> bool:
+        def renew(tables: Tables) -> bool:
             known = tables.workers.get(worker.id)
             if known is None or not known.is_alive(now):
                 return False
@@ -181,7 +180,7 @@ class MemoryStore(RowStore):
     def stop_worker(self, worker_id: str) -> None:
         now = self.now()
 
-        def stop(tables: _Tables) -> None:
+        def stop(tables: Tables) -> None:
             record = tables.workers.get(worker_id)
             if record is not None and record.stopped_at is None:
                 until = min(now, record.lease_until)
@@ -200,7 +199,7 @@ class MemoryStore(RowStore):
     def lost_attempts(self, limit: int) -> Sequence[Attempt]:
         now = self.now()
 
-        def lost(tables: _Tables) -> list[Attempt]:
+        def lost(tables: Tables) -> list[Attempt]:
             alive = {w.id for w in tables.workers.values() if w.is_alive(now)}
             found = (a for a in tables.attempts.values() if a.is_open and a.worker_id not in alive)
             return list(islice(found, limit))
@@ -251,7 +250,7 @@ class MemoryStore(RowStore):
     def acquire_lease(self, name: str, holder: str, seconds: float) -> bool:
         now = self.now()
 
-        def acquire(tables: _Tables) -> bool:
+        def acquire(tables: Tables) -> bool:
             held = tables.leases.get(name)
             if held is not None and held[0] != holder and held[1] > now:
                 return False
@@ -261,7 +260,7 @@ class MemoryStore(RowStore):
         return self._read(acquire)
 
     def release_lease(self, name: str, holder: str) -> None:
-        def release(tables: _Tables) -> None:
+        def release(tables: Tables) -> None:
             if tables.leases.get(name, ("",))[0] == holder:
                 del tables.leases[name]
 
@@ -274,7 +273,7 @@ class MemoryStore(RowStore):
         return self._read(lambda tables: _count(group.state for group in tables.groups.values()))
 
     def event_counts(self) -> EventCounts:
-        def count(tables: _Tables) -> EventCounts:
+        def count(tables: Tables) -> EventCounts:
             return EventCounts(
                 pending=sum(event.is_pending for event in tables.events.values()),
                 undeliverable=sum(event.undeliverable for event in tables.events.values()),
@@ -284,150 +283,6 @@ class MemoryStore(RowStore):
 
     def _some(self, wanted: Callable[[JobRecord], bool], limit: int) -> list[JobRecord]:
         return self._read(lambda tables: list(islice(filter(wanted, tables.jobs.values()), limit)))
-
-
-class _Tables:
-    """What the store holds; jobs and groups are numbered in the order of their writing."""
-
-    def __init__(self) -> None:
-        self.jobs: dict[str, JobRecord] = {}
-        self.messages: dict[str, bytes] = {}
-        self.attempts: dict[str, Attempt] = {}
-        self.groups: dict[str, GroupRecord] = {}
-        self.keys: dict[str, str] = {}
-        self.fillers: dict[tuple[str, str], datetime] = {}
-        self.events: dict[str, EventRecord] = {}
-        self.workers: dict[str, WorkerRecord] = {}
-        self.leases: dict[str, tuple[str, datetime]] = {}
-        self.job_seqs: dict[str, int] = {}
-        self.group_seqs: dict[str, int] = {}
-
-
-class _MemoryRows:
-    """One transaction: writes go into the tables at once, and are taken back if it fails."""
-
-    def __init__(self, tables: _Tables, now: datetime) -> None:
-        self._tables = tables
-        self._now = now
-        self._undo: list[Callable[[], Any]] = []
-
-    def undo(self) -> None:
-        while self._undo:
-            self._undo.pop()()
-
-    def now(self) -> datetime:
-        return self._now
-
-    def job(self, job_id: str, *, lock: bool) -> JobRecord | None:  # noqa: ARG002 - one lock holds all
-        return self._tables.jobs.get(job_id)
-
-    def insert_job(self, job: JobRecord, message: bytes | None) -> None:
-        self._insert(self._tables.jobs, job.id, job)
-        self._insert(self._tables.job_seqs, job.id, len(self._tables.job_seqs) + 1)
-        if message is not None:
-            self._put(self._tables.messages, job.id, message)
-
-    def update_job(self, before: JobRecord, after: JobRecord) -> None:
-        self._put(self._tables.jobs, before.id, after)
-        if after.state is JobState.SUCCESS:
-            self._drop(self._tables.messages, before.id)
-
-    def set_message(self, job_id: str, message: bytes) -> None:
-        self._put(self._tables.messages, job_id, message)
-
-    def attempt(self, token: str) -> Attempt | None:
-        return self._tables.attempts.get(token)
-
-    def insert_attempt(self, attempt: Attempt) -> None:
-        self._insert(self._tables.attempts, attempt.token, attempt)
-
-    def update_attempt(self, before: Attempt, after: Attempt) -> None:
-        self._put(self._tables.attempts, before.token, after)
-
-    def group(self, group_id: str, *, lock: bool) -> GroupRecord | None:  # noqa: ARG002
-        return self._tables.groups.get(group_id)
-
-    def insert_group(self, group: GroupRecord) -> None:
-        self._insert(self._tables.groups, group.id, group)
-        self._insert(self._tables.group_seqs, group.id, len(self._tables.group_seqs) + 1)
-        if group.key is not None:
-            self._insert(self._tables.keys, group.key, group.id)
-
-    def update_group(self, before: GroupRecord, after: GroupRecord) -> None:
-        self._put(self._tables.groups, before.id, after)
-
-    def group_id_of_key(self, key: str) -> str | None:
-        return self._tables.keys.get(key)
-
-    def members(self, group_id: str, generation: int) -> Iterator[JobRecord]:
-        for job in self._tables.jobs.values():
-            if job.group_id == group_id and job.generation == generation:
-                yield job
-
-    def count_members(self, group_id: str, generation: int) -> Totals:
-        totals = Totals()
-        for job in self.members(group_id, generation):
-            totals = totals.plus(Totals(total=1))
-            if job.state in FINAL:
-                totals = totals.counting(job.state)
-        return totals
-
-    def is_filling(self, group_id: str) -> bool:
-        return any(of == group_id and until > self._now for (of, _), until in self._tables.fillers.items())
-
-    def hold(self, group_id: str, token: str, until: datetime) -> None:
-        self._put(self._tables.fillers, (group_id, token), until)
-
-    def let_go(self, group_id: str, token: str) -> None:
-        self._drop(self._tables.fillers, (group_id, token))
-
-    def add_event(self, kind: EventKind, group: GroupRecord) -> None:
-        seq = len(self._tables.events) + 1
-        event = EventRecord(
-            id=str(uuid.uuid4()),
-            kind=kind,
-            group_id=group.id,
-            generation=group.generation,
-            seq=seq,
-            created_at=self._now,
-        )
-        self._insert(self._tables.events, event.id, event)
-
-    def event(self, event_id: str) -> EventRecord | None:
-        return self._tables.events.get(event_id)
-
-    def update_event(self, before: EventRecord, after: EventRecord) -> None:
-        self._put(self._tables.events, before.id, after)
-
-    def first_pending_event(self, group_id: str) -> EventRecord | None:
-        pending = (e for e in self._tables.events.values() if e.group_id == group_id and e.is_pending)
-        return min(pending, key=lambda event: event.seq, default=None)
-
-    def groups_with_pending_events(self, limit: int) -> Sequence[str]:
-        first: dict[str, EventRecord] = {}
-        for event in sorted(self._tables.events.values(), key=lambda event: event.seq):
-            if event.is_pending:
-                first.setdefault(event.group_id, event)
-        due = (e.group_id for e in first.values() if e.claimed_until is None or e.claimed_until <= self._now)
-        return list(islice(due, limit))
-
-    def _insert(self, table: dict[Any, Any], key: Any, row: Any) -> None:
-        if key in table:
-            raise Conflict(f"{key!r} is there already")
-        self._put(table, key, row)
-
-    def _put(self, table: dict[Any, Any], key: Any, row: Any) -> None:
-        if key in table:
-            old = table[key]
-            self._undo.append(lambda: table.__setitem__(key, old))
-        else:
-            self._undo.append(lambda: table.pop(key))
-        table[key] = row
-
-    def _drop(self, table: dict[Any, Any], key: Any) -> None:
-        if key in table:
-            old = table.pop(key)
-            self._undo.append(lambda: table.__setitem__(key, old))
 
 
 def _appeared(job: JobRecord) -> datetime:

@@ -1,0 +1,165 @@
+"""The rows of the memory store: dictionaries, and a transaction that can take its writes back."""
+
+from __future__ import annotations
+
+import uuid
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack.model.event import EventRecord
+from celery_jobtrack.model.group import Totals
+from celery_jobtrack.model.state import FINAL, JobState
+from celery_jobtrack.strategies.row.rows import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+
+    from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.job import Attempt, JobRecord
+    from celery_jobtrack.model.requests import WorkerRecord
+    from celery_jobtrack.model.state import EventKind
+
+
+class Tables:
+    """What the store holds; jobs and groups are numbered in the order of their writing."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, JobRecord] = {}
+        self.messages: dict[str, bytes] = {}
+        self.attempts: dict[str, Attempt] = {}
+        self.groups: dict[str, GroupRecord] = {}
+        self.keys: dict[str, str] = {}
+        self.fillers: dict[tuple[str, str], datetime] = {}
+        self.events: dict[str, EventRecord] = {}
+        self.workers: dict[str, WorkerRecord] = {}
+        self.leases: dict[str, tuple[str, datetime]] = {}
+        self.job_seqs: dict[str, int] = {}
+        self.group_seqs: dict[str, int] = {}
+
+
+class MemoryRows:
+    """One transaction: writes go into the tables at once, and are taken back if it fails."""
+
+    def __init__(self, tables: Tables, now: datetime) -> None:
+        self._tables = tables
+        self._now = now
+        self._undo: list[Callable[[], Any]] = []
+
+    def undo(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+    def now(self) -> datetime:
+        return self._now
+
+    def job(self, job_id: str, *, lock: bool) -> JobRecord | None:  # noqa: ARG002 - one lock holds all
+        return self._tables.jobs.get(job_id)
+
+    def insert_job(self, job: JobRecord, message: bytes | None) -> None:
+        self._insert(self._tables.jobs, job.id, job)
+        self._insert(self._tables.job_seqs, job.id, len(self._tables.job_seqs) + 1)
+        if message is not None:
+            self._put(self._tables.messages, job.id, message)
+
+    def update_job(self, before: JobRecord, after: JobRecord) -> None:
+        self._put(self._tables.jobs, before.id, after)
+        if after.state is JobState.SUCCESS:
+            self._drop(self._tables.messages, before.id)
+
+    def set_message(self, job_id: str, message: bytes) -> None:
+        self._put(self._tables.messages, job_id, message)
+
+    def attempt(self, token: str) -> Attempt | None:
+        return self._tables.attempts.get(token)
+
+    def insert_attempt(self, attempt: Attempt) -> None:
+        self._insert(self._tables.attempts, attempt.token, attempt)
+
+    def update_attempt(self, before: Attempt, after: Attempt) -> None:
+        self._put(self._tables.attempts, before.token, after)
+
+    def group(self, group_id: str, *, lock: bool) -> GroupRecord | None:  # noqa: ARG002
+        return self._tables.groups.get(group_id)
+
+    def insert_group(self, group: GroupRecord) -> None:
+        self._insert(self._tables.groups, group.id, group)
+        self._insert(self._tables.group_seqs, group.id, len(self._tables.group_seqs) + 1)
+        if group.key is not None:
+            self._insert(self._tables.keys, group.key, group.id)
+
+    def update_group(self, before: GroupRecord, after: GroupRecord) -> None:
+        self._put(self._tables.groups, before.id, after)
+
+    def group_id_of_key(self, key: str) -> str | None:
+        return self._tables.keys.get(key)
+
+    def members(self, group_id: str, generation: int) -> Iterator[JobRecord]:
+        for job in self._tables.jobs.values():
+            if job.group_id == group_id and job.generation == generation:
+                yield job
+
+    def count_members(self, group_id: str, generation: int) -> Totals:
+        totals = Totals()
+        for job in self.members(group_id, generation):
+            totals = totals.plus(Totals(total=1))
+            if job.state in FINAL:
+                totals = totals.counting(job.state)
+        return totals
+
+    def is_filling(self, group_id: str) -> bool:
+        return any(of == group_id and until > self._now for (of, _), until in self._tables.fillers.items())
+
+    def hold(self, group_id: str, token: str, until: datetime) -> None:
+        self._put(self._tables.fillers, (group_id, token), until)
+
+    def let_go(self, group_id: str, token: str) -> None:
+        self._drop(self._tables.fillers, (group_id, token))
+
+    def add_event(self, kind: EventKind, group: GroupRecord) -> None:
+        seq = len(self._tables.events) + 1
+        event = EventRecord(
+            id=str(uuid.uuid4()),
+            kind=kind,
+            group_id=group.id,
+            generation=group.generation,
+            seq=seq,
+            created_at=self._now,
+        )
+        self._insert(self._tables.events, event.id, event)
+
+    def event(self, event_id: str) -> EventRecord | None:
+        return self._tables.events.get(event_id)
+
+    def update_event(self, before: EventRecord, after: EventRecord) -> None:
+        self._put(self._tables.events, before.id, after)
+
+    def first_pending_event(self, group_id: str) -> EventRecord | None:
+        pending = (e for e in self._tables.events.values() if e.group_id == group_id and e.is_pending)
+        return min(pending, key=lambda event: event.seq, default=None)
+
+    def groups_with_pending_events(self, limit: int) -> Sequence[str]:
+        first: dict[str, EventRecord] = {}
+        for event in sorted(self._tables.events.values(), key=lambda event: event.seq):
+            if event.is_pending:
+                first.setdefault(event.group_id, event)
+        due = (e.group_id for e in first.values() if e.claimed_until is None or e.claimed_until <= self._now)
+        return list(islice(due, limit))
+
+    def _insert(self, table: dict[Any, Any], key: Any, row: Any) -> None:
+        if key in table:
+            raise Conflict(f"{key!r} is there already")
+        self._put(table, key, row)
+
+    def _put(self, table: dict[Any, Any], key: Any, row: Any) -> None:
+        if key in table:
+            old = table[key]
+            self._undo.append(lambda: table.__setitem__(key, old))
+        else:
+            self._undo.append(lambda: table.pop(key))
+        table[key] = row
+
+    def _drop(self, table: dict[Any, Any], key: Any) -> None:
+        if key in table:
+            old = table.pop(key)
+            self._undo.append(lambda: table.__setitem__(key, old))
