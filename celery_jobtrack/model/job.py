@@ -129,8 +129,3 @@ class Attempt:
     def evolve(self, **changes: Any) -> Attempt:
         """A copy with ``changes``."""
         return replace(self, **changes)
-
-
-def new_job_state(job: JobRecord | None) -> JobState | None:
-    """The state to look up in the table of moves: None for a job that is not recorded."""
-    return None if job is None else job.state

@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from celery_jobtrack.model.job import ErrorInfo, Progress, new_job_state
+from celery_jobtrack.model.job import ErrorInfo, Progress
 from celery_jobtrack.model.state import JobState, Outcome
 from tests.unit.values import NOW, at, attempt, job
 
@@ -71,8 +71,3 @@ def test_attempt_is_open_until_it_has_an_outcome(outcome):
 
 def test_attempt_is_open_whatever_came_late():
     assert attempt(late_outcome=Outcome.SUCCESS).is_open
-
-
-def test_new_job_state():
-    assert new_job_state(None) is None
-    assert new_job_state(job(JobState.RETRY)) is JobState.RETRY

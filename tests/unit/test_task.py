@@ -12,6 +12,7 @@ from celery import Celery, shared_task
 
 from celery_jobtrack import JobTrack, TrackableTask, TrackingStrategy, events
 from celery_jobtrack.errors import ConfigurationError, InvalidPayload, StoreUnavailable
+from tests.waiting import wait_until
 
 
 class Ledger(TrackingStrategy):
@@ -392,3 +393,21 @@ def test_class_style_payload_may_have_any_key(eager):
     assert eager.jobtrack.jobs.pending(Echo, payload).dispatch().get() == payload
     with pytest.raises(InvalidPayload, match="keys of a job's payload are strings"):
         eager.jobtrack.jobs.pending(Echo, {1: 2})
+
+
+def test_filling_is_renewed_after_a_renewal_that_failed(eager, monkeypatch):
+    monkeypatch.setattr("celery_jobtrack.features.groups.FILLING_LEASE", 0.3)
+    store, calls = eager.jobtrack.store, []
+    begin = store.begin_filling
+
+    def failing_once(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise StoreUnavailable("away for a moment")
+        return begin(*args)
+
+    monkeypatch.setattr(store, "begin_filling", failing_once)
+    group = eager.jobtrack.groups.create("g")
+    with group.filling():
+        wait_until(lambda: len(calls) >= 4, message="the hold is not renewed any more")
+        assert group.status().filling

@@ -186,3 +186,22 @@ def test_check_delivers_what_nobody_delivers(world):
     requested = world.ports.requested
     assert world.checker.tick().delivery
     assert world.ports.requested == requested + 1
+
+
+def test_check_closes_the_other_lost_attempts_when_one_cannot_be_closed(world, caplog, monkeypatch):
+    world.store.register_worker(LOST, 45)
+    for name in ("a", "b"):
+        world.enqueue(name)
+        world.start(name, worker=LOST)
+    world.clock.advance(46)
+    settle = world.store.settle
+
+    def broken(request):
+        if request.origin.job_id == "a":
+            raise OverflowError("one bad row")
+        return settle(request)
+
+    monkeypatch.setattr(world.store, "settle", broken)
+    assert world.checker.tick().lost == 1
+    assert (world.state("a"), world.state("b")) == ("STARTED", "FAILURE")
+    assert "of job a cannot be closed" in caplog.text
