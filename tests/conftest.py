@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Where the spools of stores lie that do not answer.
+    state = tempfile.TemporaryDirectory(prefix="jobtrack-state-")
+    config.add_cleanup(state.cleanup)
+    os.environ["XDG_STATE_HOME"] = state.name
     config.pluginmanager.register(missing_servers)
     config.pluginmanager.register(Leftovers())
 

@@ -109,6 +109,22 @@ def add_tasks(app: Celery, folder: Path) -> None:
         if self.attempt == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    @app.task(name="shop.die_always", lost_policy="requeue", **tracked)
+    def die_always() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    @app.task(name="shop.die_once_early", bind=True, lost_policy="requeue", **tracked)
+    def die_once_early(self) -> None:
+        if self.attempt == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @app.task(name="shop.note", bind=True, **tracked)
+    def note(self, seconds: float = 0.0) -> None:
+        """Write down that this job runs, whatever the store knows of it."""
+        with (folder / "runs").open("a") as runs:
+            runs.write(f"{self.request.id}\n")
+        time.sleep(seconds)
+
     @app.task(name="shop.leave", **tracked)
     def leave() -> None:
         raise SystemExit(3)
