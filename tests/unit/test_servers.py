@@ -60,9 +60,8 @@ def read(url: str) -> str | None:
             return client.get("kept")
     if url.startswith("amqp"):
         with Connection(url) as connection, suppress(NotFound):
-            return (
-                Queue("kept", channel=connection.default_channel).get().payload
-            )  # and put back, unacknowledged
+            message = Queue("kept", channel=connection.default_channel).get()
+            return message.payload  # it is put back, since nobody acknowledges it
         return None
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.connect() as connection:
