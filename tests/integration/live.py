@@ -32,6 +32,7 @@ class Process:
             **os.environ,
             shop_app.FOLDER: str(shop.folder),
             shop_app.STORE: shop.store_url,
+            shop_app.BROKER: shop.broker_url,
             shop_app.SETTINGS: json.dumps({**shop.conf, **settings}),
             "C_FORCE_ROOT": "1",
             "PYTHONWARNINGS": "default",
@@ -74,12 +75,13 @@ class Process:
 class Shop:
     """The test's side: the same app and store, and what the listeners in the workers wrote down."""
 
-    def __init__(self, folder: Path, store_url: str = "", **conf: Any) -> None:
+    def __init__(self, folder: Path, store_url: str = "", broker_url: str = "", **conf: Any) -> None:
         self.folder = folder
         self.store_url = store_url
+        self.broker_url = broker_url
         self.processes = 0
         self.conf = conf
-        self.app = shop_app.make_app(folder, store_url, **conf)
+        self.app = shop_app.make_app(folder, store_url, broker_url, **conf)
         self.jobtrack = JobTrack(self.app)
         self.jobtrack.autodiscover(shop_app.JOBS)
         shop_app.add_tasks(self.app, folder)
