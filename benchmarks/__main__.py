@@ -10,6 +10,8 @@ from benchmarks.worker import BrokenRunError
 
 COMMANDS = {
     "workers": "what tracking costs a worker, against bare Celery and its result backends",
+    "operations": "what one call of each store costs",
+    "profile": "where the CPU of one job goes",
     "readme": "write the latest figures into README.md",
 }
 

@@ -50,7 +50,7 @@ def render(document: Mapping[str, Any]) -> str:
     settings, machine, versions = document["settings"], document["machine"], document["versions"]
     where = (
         f"Relative to bare Celery in the same round: median and quartiles of {settings['rounds']} rounds of "
-        f"{settings['jobs']} jobs that do nothing, two pool children, Redis as broker, all on one machine with "
+        f"{settings['jobs']} jobs that do nothing, two pool children, Redis as broker, on one machine with "
         f"{machine['cores']} cores; {document['date']}, Celery {versions['celery']}, "
         f"Python {versions['python']}."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.case import Case
@@ -27,8 +27,10 @@ class Variant:
     """The store of celery-jobtrack; ``{url}`` as above, ``{folder}`` is a fresh folder."""
     grouped: bool = False
     django: bool = False
-    options: tuple[str, ...] = field(default=())
+    options: tuple[str, ...] = ()
     """More options of ``celery worker``."""
+    compared: bool = True
+    """Whether ``workers`` runs it; the others are for ``profile``."""
 
     def case(self, *, broker: str, url: str, folder: Path) -> Case:
         """This variant on a broker and a fresh database."""
@@ -88,6 +90,12 @@ VARIANTS = {
             server="postgresql",
             store="{url}",
             grouped=True,
+        ),
+        Variant(
+            name="jobtrack-memory",
+            about="tracked, in memory: what tracking costs beside its store",
+            store="memory://",
+            compared=False,
         ),
         Variant(name="jobtrack-sqlite", about="tracked, on SQLite", store="sqlite:///{folder}/jobs.db"),
     )

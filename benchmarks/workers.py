@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from benchmarks.variants import Variant
 
 NAME = "workers"
+COMPARED = [variant.name for variant in VARIANTS.values() if variant.compared]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="rounds (default 5; the gate: 9)")
     parser.add_argument("--jobs", type=int, default=3000, metavar="N", help="jobs measured in each run")
     parser.add_argument("--warm-up", type=int, default=400, metavar="N", help="jobs run before")
-    parser.add_argument("--only", nargs="+", choices=sorted(VARIANTS), metavar="VARIANT", help="beside bare")
+    parser.add_argument("--only", nargs="+", choices=COMPARED, metavar="VARIANT", help="beside bare")
     parser.add_argument("--dry", action="store_true", help="keep no results")
 
 
@@ -68,9 +69,8 @@ def run(options: argparse.Namespace) -> None:
 def _choose(only: list[str] | None, servers: Servers) -> tuple[list[Variant], dict[str, str]]:
     """The variants that can be measured here, and why the others cannot."""
     chosen, skipped = [], {}
-    for variant in VARIANTS.values():
-        if only is not None and variant.name not in {BARE, *only}:
-            continue
+    names = COMPARED if only is None else [name for name in COMPARED if name in {BARE, *only}]
+    for variant in map(VARIANTS.__getitem__, names):
         try:
             url = "" if variant.server is None else servers[variant.server].new_database()
             if variant.store is not None:
