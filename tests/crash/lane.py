@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from tests.servers import postgresql, redis
+from tests.servers import postgresql, rabbitmq, redis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _START: dict[str, Callable[[], Server]] = {
     "postgresql": postgresql.start,
     "redis": redis.start,
+    "rabbitmq": rabbitmq.start,
 }
 
 

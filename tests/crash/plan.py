@@ -149,8 +149,12 @@ def draw(seed: int, number: int, store: str, *, fault: str | None = None, broker
     return plan
 
 
-BROKERS = ("redis",)
+BROKERS = ("redis", "redis", "rabbitmq")
 """Each as often as it stands here."""
+
+
+_LONGEST_PAUSE = {Phase.BEFORE: 0.0, Phase.DURING: 0.06, Phase.AFTER: 0.12}
+"""First a backlog; at the end so slow that standing groups complete, and begin their next generation."""
 
 
 def _orders(rng: random.Random) -> tuple[Order, ...]:
@@ -170,5 +174,5 @@ def _order(rng: random.Random, phase: Phase) -> Order:
         crowd=None if rng.random() < 0.1 else rng.choice(open_then),
         seconds=0.0 if task in {"quick", "broken"} else rng.uniform(0.05, 0.3),
         failures=rng.randint(1, 2) if task == "flaky" else 0,
-        pause=0.0 if phase is Phase.BEFORE else rng.uniform(0.0, 0.06),
+        pause=rng.uniform(0.0, _LONGEST_PAUSE[phase]),
     )
