@@ -16,9 +16,9 @@ from celery_jobtrack.errors import StoreUnavailable
 from tests.crash import journal
 from tests.crash.books import is_settled, read_books
 from tests.crash.faults import Scene, Strike, strike
-from tests.crash.leftovers import look_for_leftovers
+from tests.crash.leftovers import look_for_leftovers, look_for_unpruned
 from tests.crash.report import explain
-from tests.crash.shop import make_app
+from tests.crash.shop import make_app, spool_folder
 from tests.crash.staff import Staff
 from tests.crash.traffic import Traffic
 from tests.crash.verdict import Case, Problem, judge
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from celery_jobtrack import JobTrack
     from tests.crash.lane import Lane
     from tests.crash.plan import Plan
+
+logger = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 60.0
 """After the last dispatch; longer than every lease, claim and hold of a round together."""
@@ -68,6 +70,7 @@ def run_round(plan: Plan, lane: Lane, *, keep: bool = False) -> Result:
     app, jobtrack = make_app(folder, settings)
     try:
         with _logging_to(folder / "round.log"), Staff(folder, settings, plan.listening) as staff:
+            logger.info("%s; the servers took %.1f s", plan.name, time.monotonic() - began)
             scene = Scene(plan=plan, folder=folder, staff=staff, store=store, broker=broker)
             round_ = _Round(scene, app, jobtrack)
             round_.play()
@@ -97,12 +100,15 @@ def _logging_to(path: Path) -> Iterator[None]:
     """What the dispatching side logs is an artefact like the logs of the others."""
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("[%(asctime)s: %(levelname)s/%(threadName)s] %(message)s"))
-    logger = logging.getLogger("celery_jobtrack")
-    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    told = (logging.getLogger("celery_jobtrack"), logger)
+    for each in told:
+        each.addHandler(handler)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        for each in told:
+            each.removeHandler(handler)
         handler.close()
 
 
@@ -130,26 +136,36 @@ class _Round:
         except StoreUnavailable as error:
             self.problems.append(Problem(kind="the round", what=f"the store did not come back: {error}"))
             return
+        logger.info("settled after %.1f s, or given up", self.settled_after)
         staff = self._scene.staff
         for process in staff.dead():
             self.problems.append(Problem(kind="ended by itself", what=f"{process.name} has ended"))
         self.notes += [f"{name} had to be killed at the end" for name in staff.dismiss()]
-        self.problems += look_for_leftovers(staff, self._jobtrack, self._traffic.groups)
+        logger.info("all processes are stopped")
+        spool = spool_folder(self._scene.folder)
+        self.problems += look_for_leftovers(staff, self._jobtrack, self._traffic.groups, spool)
         if not self.problems:  # what a worker did while it stopped counts, too
             self.problems += judge(self._case())
+        if not self.problems:  # or there would be nothing left to be looked at
+            self.problems += look_for_unpruned(self._jobtrack, self._jobtrack.runtime.settings.strategy)
+        logger.info("what is left was looked for")
         if self.problems:
             self.report = explain(self._scene.folder, case, self.problems)
 
     def _disturb(self) -> None:
         self._scene.staff.hire()
+        logger.info("the workers are ready")
         self._traffic.start()
         enough = self._scene.plan.strike_after
         folder = self._scene.folder
         wait_until(lambda: journal.count_begun(folder) >= enough, BUSY_SECONDS, f"{enough} bodies have begun")
         time.sleep(self._scene.plan.delay)  # drawn with the plan: it waits for nothing
         self._traffic.struck.set()
+        logger.info("the fault begins")
         self.struck = strike(self._scene)
+        logger.info("the fault is over: %s", self.struck.what)
         self._traffic.join()
+        logger.info("all is dispatched, %d refused", len(self._traffic.refused))
         self.problems += [Problem(kind="surprise", what=what) for what in self._traffic.surprises]
 
     def _await_settlement(self) -> Case:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from celery import Celery
 
 from celery_jobtrack import JobTrack, TrackableTask, events
+from celery_jobtrack.config import Settings
 from celery_jobtrack.features import groups
 from celery_jobtrack.integration.running import running_of
 from celery_jobtrack.strategies.row import base as row_store
@@ -39,6 +41,11 @@ QUICKENED = {
 }
 
 
+def spool_folder(folder: Path) -> Path:
+    """Where the processes of a round keep what they cannot record."""
+    return folder / "spool"
+
+
 def make_app(folder: Path, settings: dict[str, Any]) -> tuple[Celery, JobTrack]:
     """The app with its tasks, and its tracking.
 
@@ -50,6 +57,8 @@ def make_app(folder: Path, settings: dict[str, Any]) -> tuple[Celery, JobTrack]:
     groups.FILLING_LEASE = HOLD
     app = Celery("crash", set_as_current=False)
     app.conf.update({**QUICKENED, **settings})
+    if "spool_dir" in {field.name for field in fields(Settings)}:
+        app.conf.jobtrack_spool_dir = str(spool_folder(folder))
     jobtrack = JobTrack(app)
     _add_tasks(app, folder / journal.BODIES)
     app.finalize()

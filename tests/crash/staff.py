@@ -79,10 +79,12 @@ class Process:
         self.signal_all(signal.SIGKILL)
         self._popen.wait(GONE_SECONDS)
 
-    def stop(self) -> bool:
-        """Stop it in order; False if it had to be killed."""
+    def ask_to_stop(self) -> None:
         if self.is_running:
             self._popen.terminate()
+
+    def await_end(self) -> bool:
+        """Whether it has ended by itself; else it is killed."""
         try:
             self._popen.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -143,7 +145,9 @@ class Staff:
     def dismiss(self) -> list[str]:
         """Stop all in order. Returns the names of those that had to be killed."""
         everyone = [*([self.beat] if self.beat else []), *self.workers]
-        return [process.name for process in everyone if not process.stop()]
+        for process in everyone:
+            process.ask_to_stop()
+        return [process.name for process in everyone if not process.await_end()]
 
     def remains(self) -> list[processes.Process]:
         """Processes of this round that still run, whoever their parent is by now."""
