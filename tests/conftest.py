@@ -8,7 +8,7 @@ import pytest
 
 from tests import missing_servers
 from tests.leftovers import Leftovers
-from tests.servers import mariadb, postgresql, redis
+from tests.servers import mariadb, postgresql, redis, redis_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,4 +42,11 @@ def mariadb_server() -> Iterator[mariadb.MariaDB]:
 def redis_server() -> Iterator[redis.Redis]:
     """A Redis for the whole session: take ``new_database()``, and leave it running."""
     with missing_servers.running(redis.start) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_server() -> Iterator[redis_cluster.RedisCluster]:
+    """A Redis Cluster for the whole session: empty it with ``flush()``, and leave it running."""
+    with missing_servers.running(redis_cluster.start) as server:
         yield server

@@ -9,7 +9,7 @@ for place = 1, #queues, 2 do
   local first = call('ZRANGE', root .. ':d:' .. queues[place], 0, 0, 'WITHSCORES')
   if #first == 0 then
     if tonumber(queues[place + 1]) < before then call('HDEL', root .. ':q', queues[place]) end
-  elseif tonumber(first[2]) < before then
+  elseif tonumber(first[2]) < before and queues[place] ~= '' then
     late[#late + 1] = {tonumber(first[2]), queues[place]}
   end
 end
