@@ -10,7 +10,7 @@ import pytest
 
 from tests import missing_servers
 from tests.leftovers import Leftovers
-from tests.servers import mariadb, postgresql, rabbitmq, redis
+from tests.servers import mariadb, postgresql, rabbitmq, redis, redis_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,4 +55,11 @@ def redis_server() -> Iterator[redis.Redis]:
 def rabbitmq_server() -> Iterator[rabbitmq.RabbitMQ]:
     """A RabbitMQ for the whole session: take ``new_database()``, a virtual host, and leave it running."""
     with missing_servers.running(rabbitmq.start) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_server() -> Iterator[redis_cluster.RedisCluster]:
+    """A Redis Cluster for the whole session: empty it with ``flush()``, and leave it running."""
+    with missing_servers.running(redis_cluster.start) as server:
         yield server

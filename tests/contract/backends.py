@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Protocol
 from celery_jobtrack.strategies.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from typing_extensions import Self
 
+    from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.strategies.row import RowStore
     from celery_jobtrack.testing import Clock
 
-NAMES = ["memory", "memory-frozen", "sqlite", "postgresql", "mariadb"]
+ROW_NAMES = ["memory", "memory-frozen", "sqlite", "postgresql", "mariadb"]
+"""Those whose transactions a test can hold, or make fail: a script in Redis has no inside."""
+NAMES = [*ROW_NAMES, "redis", "redis-cluster"]
 
 
 class Backend(Protocol):
     name: str
 
-    def fresh(self, clock: Clock) -> contextmanager[RowStore]: ...
+    def fresh(self, clock: Clock) -> contextmanager[Store]: ...
 
 
 class MemoryBackend:
@@ -67,6 +70,27 @@ class SqlBackend:
             for table in self._cleaner._schema.metadata.sorted_tables:
                 connection.execute(table.delete())
         store = self._make(self._url, clock_offset=clock.offset)
+        store.open()
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+class RedisBackend:
+    """One namespace for all tests; what a test left is deleted before the next."""
+
+    def __init__(self, name: str, url: str, empty: Callable[[], object]) -> None:
+        self.name = name
+        self._url = url
+        self._empty = empty
+
+    @contextmanager
+    def fresh(self, clock: Clock) -> Iterator[Store]:
+        from celery_jobtrack.strategies.redis import RedisStore
+
+        self._empty()
+        store = RedisStore(self._url, clock_offset=clock.offset)
         store.open()
         try:
             yield store
