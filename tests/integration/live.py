@@ -55,6 +55,13 @@ class Process:
         os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(BOUND)
 
+    def freeze(self) -> None:
+        """Stop it and its children where they are."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.killpg(self.pid, signal.SIGCONT)
+
     def stop(self) -> int:
         if self.is_running():
             self._process.terminate()
