@@ -15,6 +15,7 @@ from celery_jobtrack.errors import Disabled, SchemaMismatch, StoreUnavailable
 from celery_jobtrack.integration.identity import Identity
 from celery_jobtrack.integration.loop import Loop
 from celery_jobtrack.integration.ports import CeleryPorts
+from celery_jobtrack.integration.retentions import warn_of_short_times
 from celery_jobtrack.strategies.resolve import resolve, task_strategy
 from celery_jobtrack.tracking.checker import Checker
 from celery_jobtrack.tracking.tracker import Tracker
@@ -205,6 +206,7 @@ class Runtime:
         for name in list(self.app._tasks):  # noqa: SLF001
             if getattr(self.known_task(name), "is_tracked", False):
                 self.strategies_for(name)
+        warn_of_short_times(self.app, self.settings)
 
     # -- this process ----------------------------------------------------------------------------------
 
