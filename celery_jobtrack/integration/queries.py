@@ -56,6 +56,6 @@ def check_age(older_than: Any) -> float | None:
     """Seconds since an end, given as such or as a ``timedelta``; 0 is allowed. Raises InvalidPayload."""
     if older_than is None:
         return None
-    if not isinstance(older_than, bool) and older_than in {0, timedelta()}:
+    if not isinstance(older_than, bool) and older_than in (0, timedelta()):
         return 0.0
     return check_seconds("older_than", older_than, InvalidPayload)

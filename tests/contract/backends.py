@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from sqlalchemy import func, select
+
 from celery_jobtrack.strategies.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ class Backend(Protocol):
 
     def fresh(self, clock: Clock) -> contextmanager[RowStore]: ...
 
+    def remains(self, store: RowStore) -> dict[str, int]:
+        """What a store holds, by the name of the place, except for its version and its leases."""
+
 
 class MemoryBackend:
     name = "memory"
@@ -30,6 +35,9 @@ class MemoryBackend:
     @contextmanager
     def fresh(self, clock: Clock) -> Iterator[RowStore]:
         yield MemoryStore(clock=clock.time)
+
+    def remains(self, store: RowStore) -> dict[str, int]:
+        return _rows_in_memory(store)
 
 
 class FrozenMemoryBackend:
@@ -41,6 +49,9 @@ class FrozenMemoryBackend:
     def fresh(self, clock: Clock) -> Iterator[RowStore]:
         begin = clock.time()
         yield MemoryStore(clock=lambda: begin + clock.offset())
+
+    def remains(self, store: RowStore) -> dict[str, int]:
+        return _rows_in_memory(store)
 
 
 class SqlBackend:
@@ -72,3 +83,18 @@ class SqlBackend:
             yield store
         finally:
             store.close()
+
+    def remains(self, store: RowStore) -> dict[str, int]:
+        tables = store._schema.metadata.sorted_tables
+        with store._engine.connect() as connection:
+            counts = {
+                table.name: connection.scalar(select(func.count()).select_from(table))
+                for table in tables
+                if table is not store._schema.leases
+            }
+        return {name: count for name, count in counts.items() if count}
+
+
+def _rows_in_memory(store: RowStore) -> dict[str, int]:
+    tables = {name: rows for name, rows in vars(store._tables).items() if isinstance(rows, dict)}
+    return {name: len(rows) for name, rows in tables.items() if rows and name != "leases"}
