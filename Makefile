@@ -21,9 +21,9 @@ help: ## this list
 demo: $(STAMPS)/package ## the example application: real jobs, a real worker (ARGS="--path DIR" for another tree)
 	@exec $(BIN)/python -m example_app $(ARGS)
 
-test: $(STAMPS)/test ## all tests, with throw-away servers (ARGS="-k name" is passed to pytest)
+test: $(STAMPS)/test ## all tests, with throw-away servers (ARGS="-k name" or "tests/matrix --full-matrix" goes to pytest)
 	@tools/install-servers
-	$(BIN)/python -m pytest $(ARGS)
+	@tools/run-tests $(BIN)/python $(ARGS)
 
 lint: $(STAMPS)/lint ## style, format, and the layers of the architecture
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import missing_servers
+from tests import missing_servers, suites
 from tests.leftovers import Leftovers
 from tests.servers import mariadb, postgresql, rabbitmq, redis
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     help_text = "make this many random runs of each store, other ones each time"
     parser.addoption("--random-runs", type=int, default=None, metavar="N", help=help_text)
+    suites.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(missing_servers)
+    config.pluginmanager.register(suites)
     config.pluginmanager.register(Leftovers())
 
 
