@@ -58,14 +58,24 @@ class Process:
     def thaw(self) -> None:
         os.killpg(self.pid, signal.SIGCONT)
 
-    def stop(self) -> int:
+    def await_ready(self) -> None:
+        """The worker consumes; fails, with its log, if it has ended instead."""
+        wait_until(
+            lambda: not self.is_running() or " ready." in self.tail(),
+            BOUND,
+            "the worker did not become ready",
+        )
+        assert self.is_running(), self.tail()
+
+    def stop(self, timeout: float = BOUND) -> int:
+        """End it in order; its exit status. Fails, with its log, if that takes longer than ``timeout``."""
         if self.is_running():
             self._process.terminate()
             try:
-                self._process.wait(BOUND)
+                self._process.wait(timeout)
             except subprocess.TimeoutExpired:
                 self.kill_whole()
-                raise AssertionError(f"did not stop in {BOUND:g} s:\n{self.tail()}") from None
+                raise AssertionError(f"did not stop in {timeout:g} s:\n{self.tail()}") from None
         return self._process.returncode
 
     def wait(self, timeout: float = BOUND) -> int:
@@ -118,28 +128,17 @@ class Shop:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def start_worker(self, *options: str, **settings: Any) -> Process:
+        """A worker process, which may not be ready yet. Who calls this must stop it."""
+        usual = ("-c", "2", "-l", "INFO", "-n", f"w{self.processes}@shop")
+        return Process(self, "worker", *usual, *options, settings=settings)
+
     @contextmanager
     def worker(self, *options: str, **settings: Any) -> Iterator[Process]:
         known = {worker.id for worker in self.jobtrack.inspect.workers(alive=False)}
-        process = Process(
-            self,
-            "worker",
-            "-c",
-            "2",
-            "-l",
-            "INFO",
-            "-n",
-            f"w{self.processes}@shop",
-            *options,
-            settings=settings,
-        )
+        process = self.start_worker(*options, **settings)
         try:
-            wait_until(
-                lambda: not process.is_running() or " ready." in process.tail(),
-                BOUND,
-                "the worker did not become ready",
-            )
-            assert process.is_running(), process.tail()
+            process.await_ready()
             assert {worker.id for worker in self.jobtrack.inspect.workers()} - known
             yield process
         finally:
