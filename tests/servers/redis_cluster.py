@@ -37,7 +37,8 @@ class RedisNode(Redis):
             "cluster-announce-ip": HOST,
             "databases": "1",
         }
-        return [*super().command(), *(word for name, value in settings.items() for word in (f"--{name}", value))]
+        more = (word for name, value in settings.items() for word in (f"--{name}", value))
+        return [*super().command(), *more]
 
 
 class RedisCluster:
@@ -89,14 +90,9 @@ class RedisCluster:
     def _is_formed(self) -> bool:
         for node in self.nodes:
             with self.client(node) as client:
-                info = client.execute_command("CLUSTER", "INFO")
-                text = info.decode() if isinstance(info, bytes) else str(info)
-                known = info.get("cluster_known_nodes") if isinstance(info, dict) else None
-                if isinstance(info, dict):
-                    if info.get("cluster_state") != "ok" or known != str(NODES):
-                        return False
-                elif "cluster_state:ok" not in text or f"cluster_known_nodes:{NODES}" not in text:
-                    return False
+                info = client.execute_command("CLUSTER INFO")
+            if info["cluster_state"] != "ok" or info["cluster_known_nodes"] != str(NODES):
+                return False
         return True
 
 
