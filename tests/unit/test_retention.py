@@ -150,8 +150,15 @@ def test_prune_by_hand_takes_what_is_asked_for(small):
 
 @pytest.mark.parametrize(
     "asked",
-    [{"older_than": -1}, {"older_than": "7d"}, {"older_than": False}, {"older_than": [1]}]
-    + [{"states": ["nope"]}, {"states": "STARTED"}, {"states": [None]}],
+    [
+        {"older_than": -1},
+        {"older_than": "7d"},
+        {"older_than": False},
+        {"older_than": [1]},
+        {"states": ["nope"]},
+        {"states": "STARTED"},
+        {"states": [None]},
+    ],
 )
 def test_prune_by_hand_refuses_what_it_cannot_mean(small, asked):
     with pytest.raises(InvalidPayload):
