@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.integration import backend
+from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import Kept
 from celery_jobtrack.integration.retentions import retentions_of
 
@@ -62,8 +64,13 @@ class CeleryPorts:
         consumed = amqp.queues.consume_from
         return None if not consumed or amqp.default_queue.name in consumed else str(next(iter(consumed)))
 
-    def publish_again(self, job: JobRecord, message: bytes) -> None:  # noqa: ARG002 - the message has all
+    def nothing_kept(self) -> bool:
+        return self._runtime.recorder.has_nothing_kept()
+
+    def publish_again(self, job: JobRecord, message: bytes) -> None:
         kept = Kept(message)
+        header = Header.load(kept.headers) or Header()
+        kept.headers[KEY] = replace(header, copy=job.copies + job.attempts + 1).dump()
         app = self._runtime.app
         with app.producer_or_acquire() as producer:
             app.amqp.send_untracked(producer, kept.task, kept.message(), **kept.options)

@@ -35,6 +35,9 @@ class Ports(Protocol):
     def request_delivery(self) -> None:
         """Ask a process that may deliver to do so."""
 
+    def nothing_kept(self) -> bool:
+        """Whether all that happened on this machine is recorded, and nothing waits in its spool."""
+
     def publish_again(self, job: JobRecord, message: bytes) -> None:
         """Send a job's message from the store to the broker."""
 

@@ -51,14 +51,31 @@ class Process:
         os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(BOUND)
 
-    def stop(self) -> int:
+    def freeze(self) -> None:
+        """Stop it and its children where they are."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.killpg(self.pid, signal.SIGCONT)
+
+    def await_ready(self) -> None:
+        """The worker consumes; fails, with its log, if it has ended instead."""
+        wait_until(
+            lambda: not self.is_running() or " ready." in self.tail(),
+            BOUND,
+            "the worker did not become ready",
+        )
+        assert self.is_running(), self.tail()
+
+    def stop(self, timeout: float = BOUND) -> int:
+        """End it in order; its exit status. Fails, with its log, if that takes longer than ``timeout``."""
         if self.is_running():
             self._process.terminate()
             try:
-                self._process.wait(BOUND)
+                self._process.wait(timeout)
             except subprocess.TimeoutExpired:
                 self.kill_whole()
-                raise AssertionError(f"did not stop in {BOUND:g} s:\n{self.tail()}") from None
+                raise AssertionError(f"did not stop in {timeout:g} s:\n{self.tail()}") from None
         return self._process.returncode
 
     def wait(self, timeout: float = BOUND) -> int:
@@ -71,12 +88,13 @@ class Process:
 class Shop:
     """The test's side: the same app and store, and what the listeners in the workers wrote down."""
 
-    def __init__(self, folder: Path, store_url: str = "", **conf: Any) -> None:
+    def __init__(self, folder: Path, store_url: str = "", broker_url: str = "", **conf: Any) -> None:
         self.folder = folder
         self.store_url = store_url
+        self.broker_url = broker_url
         self.processes = 0
         self.conf = conf
-        self.app = shop_app.make_app(folder, store_url, **conf)
+        self.app = shop_app.make_app(folder, store_url, broker_url, **conf)
         self.jobtrack = JobTrack(self.app)
         self.jobtrack.autodiscover(shop_app.JOBS)
         shop_app.add_tasks(self.app, folder)
@@ -91,6 +109,7 @@ class Shop:
             **os.environ,
             shop_app.FOLDER: str(self.folder),
             shop_app.STORE: self.store_url,
+            shop_app.BROKER: self.broker_url,
             shop_app.SETTINGS: json.dumps({**self.conf, **settings}),
             "C_FORCE_ROOT": "1",
             "PYTHONWARNINGS": "default",
@@ -109,28 +128,17 @@ class Shop:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def start_worker(self, *options: str, **settings: Any) -> Process:
+        """A worker process, which may not be ready yet. Who calls this must stop it."""
+        usual = ("-c", "2", "-l", "INFO", "-n", f"w{self.processes}@shop")
+        return Process(self, "worker", *usual, *options, settings=settings)
+
     @contextmanager
     def worker(self, *options: str, **settings: Any) -> Iterator[Process]:
         known = {worker.id for worker in self.jobtrack.inspect.workers(alive=False)}
-        process = Process(
-            self,
-            "worker",
-            "-c",
-            "2",
-            "-l",
-            "INFO",
-            "-n",
-            f"w{self.processes}@shop",
-            *options,
-            settings=settings,
-        )
+        process = self.start_worker(*options, **settings)
         try:
-            wait_until(
-                lambda: not process.is_running() or " ready." in process.tail(),
-                BOUND,
-                "the worker did not become ready",
-            )
-            assert process.is_running(), process.tail()
+            process.await_ready()
             assert {worker.id for worker in self.jobtrack.inspect.workers()} - known
             yield process
         finally:
