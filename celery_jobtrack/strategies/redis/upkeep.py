@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 500
 """How many records one script looks at, or removes: some milliseconds."""
-SCRIPTS = 100
-"""How many such scripts one call makes, at most."""
 
 
 class Upkeep(RedisBase):
@@ -106,12 +104,14 @@ class Upkeep(RedisBase):
 
 
 def _in_pieces(prune: Any, limit: int, begin: bytes) -> int:
-    """Prune by as many bounded scripts as it takes, each beginning where the one before ended."""
-    removed = 0
-    for _ in range(SCRIPTS):
+    """Prune by as many bounded scripts as it takes, each beginning where the one before ended.
+
+    With a bound on their number, what is kept for long would hide all that is younger for ever.
+    """
+    removed: int = 0
+    while True:
         some, following = prune(limit - removed, begin)
         removed += some
         if following is False or removed >= limit:
-            break
+            return removed
         begin = b"%d" % following
-    return removed
