@@ -37,8 +37,10 @@ class RedisNode(Redis):
             "cluster-announce-ip": HOST,
             "databases": "1",
         }
-        more = (word for name, value in settings.items() for word in (f"--{name}", value))
-        return [*super().command(), *more]
+        return [
+            *super().command(),
+            *(word for name, value in settings.items() for word in (f"--{name}", value)),
+        ]
 
 
 class RedisCluster:
@@ -66,6 +68,14 @@ class RedisCluster:
             with self.client(node) as client:
                 client.flushall()
 
+    def keys(self) -> list[bytes]:
+        """Every key of every node."""
+        found: list[bytes] = []
+        for node in self.nodes:
+            with self.client(node) as client:
+                found += client.keys()
+        return found
+
     def stop(self) -> None:
         self._stack.close()
 
@@ -90,9 +100,14 @@ class RedisCluster:
     def _is_formed(self) -> bool:
         for node in self.nodes:
             with self.client(node) as client:
-                info = client.execute_command("CLUSTER INFO")
-            if info["cluster_state"] != "ok" or info["cluster_known_nodes"] != str(NODES):
-                return False
+                info = client.execute_command("CLUSTER", "INFO")
+                text = info.decode() if isinstance(info, bytes) else str(info)
+                known = info.get("cluster_known_nodes") if isinstance(info, dict) else None
+                if isinstance(info, dict):
+                    if info.get("cluster_state") != "ok" or known != str(NODES):
+                        return False
+                elif "cluster_state:ok" not in text or f"cluster_known_nodes:{NODES}" not in text:
+                    return False
         return True
 
 
