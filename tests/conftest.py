@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import missing_servers, suites
 from tests.leftovers import Leftovers
-from tests.servers import mariadb, postgresql, rabbitmq, redis
+from tests.servers import mariadb, postgresql, rabbitmq, redis, redis_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Where the spools of stores lie that do not answer.
+    state = tempfile.TemporaryDirectory(prefix="jobtrack-state-")
+    config.add_cleanup(state.cleanup)
+    os.environ["XDG_STATE_HOME"] = state.name
     config.pluginmanager.register(missing_servers)
     config.pluginmanager.register(suites)
     config.pluginmanager.register(Leftovers())
@@ -51,4 +57,11 @@ def redis_server() -> Iterator[redis.Redis]:
 def rabbitmq_server() -> Iterator[rabbitmq.RabbitMQ]:
     """A RabbitMQ for the whole session: take ``new_database()``, a virtual host, and leave it running."""
     with missing_servers.running(rabbitmq.start) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_server() -> Iterator[redis_cluster.RedisCluster]:
+    """A Redis Cluster for the whole session: empty it with ``flush()``, and leave it running."""
+    with missing_servers.running(redis_cluster.start) as server:
         yield server

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BOUND = 40.0
 """Seconds in which anything that a worker has to do must have happened."""
 
+CELERY = (sys.executable, "-m", "celery", "-A", "tests.integration.apps.shop")
+
 
 class Process:
     """A ``celery`` process of the shop, with its log."""
@@ -28,19 +30,13 @@ class Process:
     def __init__(self, shop: Shop, *arguments: str, settings: dict[str, Any]) -> None:
         shop.processes += 1
         self.log = shop.folder / f"{arguments[0]}-{shop.processes}.log"
-        environment = {
-            **os.environ,
-            shop_app.FOLDER: str(shop.folder),
-            shop_app.STORE: shop.store_url,
-            shop_app.BROKER: shop.broker_url,
-            shop_app.SETTINGS: json.dumps({**shop.conf, **settings}),
-            "C_FORCE_ROOT": "1",
-            "PYTHONWARNINGS": "default",
-        }
-        command = [sys.executable, "-m", "celery", "-A", "tests.integration.apps.shop", *arguments]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                [*CELERY, *arguments],
+                env=shop.environment(**settings),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     @property
@@ -54,6 +50,13 @@ class Process:
         """End it and all of its children at once, so that nothing can tell anybody anything."""
         os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(BOUND)
+
+    def freeze(self) -> None:
+        """Stop it and its children where they are."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.killpg(self.pid, signal.SIGCONT)
 
     def await_ready(self) -> None:
         """The worker consumes; fails, with its log, if it has ended instead."""
@@ -99,6 +102,31 @@ class Shop:
 
     def task(self, name: str) -> Any:
         return self.app.tasks[f"shop.{name}"]
+
+    def environment(self, **settings: Any) -> dict[str, str]:
+        """What a process of the shop finds the folder, the store and the settings by."""
+        return {
+            **os.environ,
+            shop_app.FOLDER: str(self.folder),
+            shop_app.STORE: self.store_url,
+            shop_app.BROKER: self.broker_url,
+            shop_app.SETTINGS: json.dumps({**self.conf, **settings}),
+            "C_FORCE_ROOT": "1",
+            "PYTHONWARNINGS": "default",
+        }
+
+    def command(self, *arguments: str) -> str:
+        """What ``celery -A shop jobtrack …`` says on stdout; it succeeds."""
+        done = subprocess.run(
+            [*CELERY, "jobtrack", *arguments],
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=BOUND,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def start_worker(self, *options: str, **settings: Any) -> Process:
         """A worker process, which may not be ready yet. Who calls this must stop it."""
