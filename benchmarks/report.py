@@ -19,7 +19,7 @@ def show(document: Mapping[str, Any]) -> None:
     settings = document["settings"]
     title = f"medians (quartiles) of {settings['rounds']} rounds of {settings['jobs']} jobs"
     table = Table(title=title, title_justify="left")
-    table.add_column("variant")
+    table.add_column("variant", no_wrap=True)
     columns = ["jobs/s", "x bare", "worker CPU µs/job", "x bare", "store µs/job", "broker µs/job"]
     for column in [*columns, "publish µs (CPU)"]:
         table.add_column(column, justify="right")
