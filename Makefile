@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs bench fix clean
+.PHONY: help demo test crash lint types docs bench fix clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,9 +21,13 @@ help: ## this list
 demo: $(STAMPS)/package ## the example application: real jobs, a real worker (ARGS="--path DIR" for another tree)
 	@exec $(BIN)/python -m example_app $(ARGS)
 
-test: $(STAMPS)/test ## all tests, with throw-away servers (ARGS="-k name" is passed to pytest)
+test: $(STAMPS)/test ## all tests, with throw-away servers (ARGS="-k name" or "tests/matrix --full-matrix" goes to pytest)
 	@tools/install-servers
-	$(BIN)/python -m pytest $(ARGS)
+	@tools/run-tests $(BIN)/python $(ARGS)
+
+crash: $(STAMPS)/test ## 50 rounds for each store in which something dies (ARGS="--seed 1 --round 17 --store redis")
+	@tools/install-servers
+	$(BIN)/python -m tests.crash $(ARGS)
 
 lint: $(STAMPS)/lint ## style, format, and the layers of the architecture
 	$(BIN)/ruff check .

@@ -114,6 +114,8 @@ class Attempt:
     pid: int
     retries: int = 0
     run: int = 1
+    reruns: bool = False
+    """Whether the job may be run again if this attempt is lost with its worker."""
     started_at: datetime
     finished_at: datetime | None = None
     outcome: Outcome | None = None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.requests import (
         EnqueueRequest,
         FinishRequest,
+        RequeueRequest,
         RetryRequest,
         SettleRequest,
         StartRequest,
@@ -194,6 +195,14 @@ def retry(job: JobRecord, attempt: Attempt | None, request: RetryRequest, now: d
     return Move(applied=True, job=moved, attempt=_close(attempt, request.outcome, request.error, now))
 
 
+def requeue_lost(job: JobRecord, attempt: Attempt | None, request: RequeueRequest, now: datetime) -> Move:
+    """Close an open attempt as lost and queue its job again; one that was cancelled is left alone."""
+    if attempt is None or not attempt.is_open or job.token != request.token or job.cancel_requested:
+        return Move()
+    moved = _moved(job, JobState.ENQUEUED).evolve(token=None, copy_waiting=False, published_at=now)
+    return Move(applied=True, job=moved, attempt=_close(attempt, Outcome.LOST, request.error, now))
+
+
 def settle(
     job: JobRecord | None, open_attempt: Attempt | None, request: SettleRequest, now: datetime
 ) -> Move:
@@ -237,6 +246,7 @@ def _open(job: JobRecord, request: StartRequest, now: datetime) -> Move:
         pid=worker.pid,
         retries=origin.retries,
         run=job.run,
+        reruns=request.reruns,
         started_at=now,
     )
     opened = job.evolve(

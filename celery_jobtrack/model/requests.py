@@ -75,6 +75,8 @@ class StartRequest:
     origin: Origin
     token: str
     worker: Worker
+    reruns: bool = False
+    """Whether the job may be run again if this attempt is lost with its worker."""
 
 
 class Refusal(str, Enum):
@@ -153,6 +155,16 @@ class SettleRequest:
     """How the open attempt is closed; by default as the job is."""
     record_unknown: bool = True
     """Whether a job that the store never heard of is recorded, from the origin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequeueRequest:
+    """An open attempt is lost, and its job may be run again: it is about to be published again."""
+
+    job_id: str
+    token: str
+    """Of the attempt; nothing happens unless it is the one that is open."""
+    error: ErrorInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         GroupQuery,
         JobQuery,
         Page,
+        RequeueRequest,
         RetryRequest,
         Settled,
         SettleRequest,
@@ -124,6 +125,13 @@ class Store(TrackingStrategy):
     @abstractmethod
     def settle(self, request: SettleRequest) -> Settled:
         """Record a job's end from outside its attempt."""
+
+    @abstractmethod
+    def requeue_lost(self, request: RequeueRequest) -> Settled:
+        """Record that an open attempt is lost, and that its job is about to be published again.
+
+        A job that somebody wants cancelled is left alone.
+        """
 
     @abstractmethod
     def record_progress(self, job_id: str, token: str, progress: Progress) -> bool:
@@ -259,11 +267,27 @@ class Store(TrackingStrategy):
     def lost_attempts(self, limit: int) -> Sequence[Attempt]:
         """Open attempts of workers whose lease has ended."""
 
+    @abstractmethod
+    def open_attempts(self, worker_id: str, limit: int) -> Sequence[Attempt]:
+        """Open attempts of one worker, oldest first."""
+
+    @abstractmethod
+    def observe(self, silence: float, lease: float) -> bool:
+        """Record that somebody looks at the store now, and say whether missing heartbeats count.
+
+        They do not for ``lease`` seconds after nobody had looked for more than ``silence`` seconds:
+        the store was away, and workers that are well could not be heard.
+        """
+
     # -- upkeep --------------------------------------------------------------------------------
 
     @abstractmethod
-    def overdue_jobs(self, published_before: datetime, limit: int) -> Sequence[JobRecord]:
-        """Jobs that should be in the broker, were published before then, and have not started."""
+    def overdue_queues(self, published_before: datetime) -> Sequence[str]:
+        """The queues of jobs that should be in the broker, were published before then, and wait."""
+
+    @abstractmethod
+    def overdue_jobs(self, queue: str, published_before: datetime, limit: int) -> Sequence[JobRecord]:
+        """Those jobs of one queue, the longest overdue first."""
 
     @abstractmethod
     def started_after(self, queue: str, published_at: datetime) -> bool:
@@ -284,6 +308,41 @@ class Store(TrackingStrategy):
     @abstractmethod
     def release_lease(self, name: str, holder: str) -> None:
         """Give a lease back, if it is still the holder's."""
+
+    @abstractmethod
+    def prune_jobs(
+        self,
+        state: JobState,
+        finished_before: datetime,
+        limit: int,
+        *,
+        tasks: Sequence[str] | None = None,
+        without_tasks: Sequence[str] = (),
+    ) -> int:
+        """Delete jobs that ended in ``state`` before then, with all that belongs to them.
+
+        A job stays while its group's generation is not over or an event of its group is pending. One that
+        ended before its ``eta`` counts as ended then: its message is still to come, and would be the
+        start of an unknown job.
+
+        Args:
+            state: A final one.
+            finished_before: When the jobs must have ended at the latest.
+            limit: How many to delete at most.
+            tasks: Only jobs of these tasks; None for all.
+            without_tasks: No jobs of these tasks.
+
+        Returns:
+            How many were deleted.
+        """
+
+    @abstractmethod
+    def prune_groups(self, completed_before: datetime, limit: int) -> int:
+        """Delete groups that completed before then and have no member and no pending event left."""
+
+    @abstractmethod
+    def prune_workers(self, gone_before: datetime, limit: int) -> int:
+        """Delete workers that were gone before then and have no open attempt."""
 
     @abstractmethod
     def counts(self) -> Mapping[JobState, int]:

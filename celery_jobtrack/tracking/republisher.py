@@ -35,24 +35,20 @@ class Republisher:
         self._wait = timedelta(seconds=wait)
 
     def tick(self, limit: int = 500) -> int:
-        """Publish again what is lost. Returns how many messages it sent."""
-        store = self._tracker.store
-        now = store.now()
-        empty: dict[str, bool | None] = {}
-        in_order: set[str] = set()
+        """Publish again what is lost, up to ``limit`` jobs of each queue. Returns how many it sent."""
+        now = self._tracker.store.now()
+        queues = self._tracker.store.overdue_queues(now - self._wait)
+        return sum(self._look_at(queue, now, limit) for queue in queues)
+
+    def _look_at(self, queue: str, now: datetime, limit: int) -> int:
+        is_empty = self._tracker.ports.queue_is_empty(queue)
         sent = 0
-        for job in store.overdue_jobs(now - self._wait, limit):
-            if not self._is_due(job, now) or job.queue is None:
+        for job in self._tracker.store.overdue_jobs(queue, now - self._wait, limit):
+            if not self._is_due(job, now):
                 continue
-            if job.queue not in empty:
-                empty[job.queue] = self._tracker.ports.queue_is_empty(job.queue)
-            if not empty[job.queue]:
-                # They come oldest first: what has not overtaken one has not overtaken a later one.
-                if job.queue in in_order:
-                    continue
-                if not self._was_overtaken(job):
-                    in_order.add(job.queue)
-                    continue
+            # They come oldest first: what has not overtaken one has not overtaken a later one.
+            if not is_empty and not self._was_overtaken(job):
+                break
             sent += self._send(job)
         return sent
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from celery_jobtrack.errors import SchemaMismatch, StoreUnavailable
 from celery_jobtrack.strategies.sql import SqlStore, migrate, schema
-from celery_jobtrack.testing.steps import enqueue, the_job
+from celery_jobtrack.testing.steps import enqueue, start, the_job
 from celery_jobtrack.testing.threads import Crowd
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 NEXT = """
 import sqlalchemy as sa
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade(op, prefix):
@@ -48,9 +48,9 @@ def store(sql_url: str, sql_namespace: str) -> Iterator[SqlStore]:
 def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on the code is one version ahead."""
     shutil.copytree(migrate.MIGRATIONS, tmp_path / "migrations")
-    (tmp_path / "migrations" / "versions" / "0002_next.py").write_text(NEXT)
+    (tmp_path / "migrations" / "versions" / "0003_next.py").write_text(NEXT)
     monkeypatch.setattr(migrate, "MIGRATIONS", tmp_path / "migrations")
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 3)
 
 
 def _pretend(store: SqlStore, version: str) -> None:
@@ -119,13 +119,13 @@ def test_older_tables_on_a_server_are_refused_until_upgraded(
         enqueue(store)
         request.getfixturevalue("next_version")
         with pytest.raises(
-            SchemaMismatch, match=r"version 1 .* version 2; run: celery .* jobtrack db upgrade"
+            SchemaMismatch, match=r"version 2 .* version 3; run: celery .* jobtrack db upgrade"
         ):
             store.open()
-        assert store.upgrade() == (1, 2)
+        assert store.upgrade() == (2, 3)
         store.open()
         assert the_job(store)
-        assert store.upgrade() == (2, 2)
+        assert store.upgrade() == (3, 3)
     finally:
         store.close()
 
@@ -137,30 +137,51 @@ def test_older_sqlite_file_is_upgraded_by_itself(tmp_path: Path, request: pytest
     request.getfixturevalue("next_version")
     with Crowd(len(stores)) as crowd:
         crowd.together(lambda n: stores[n].open())
-    assert migrate.stored_version(stores[0]._engine, "jobtrack_") == 2
+    assert migrate.stored_version(stores[0]._engine, "jobtrack_") == 3
     for store in stores:
         assert the_job(store)
         store.close()
 
 
+def test_tables_of_the_first_version_are_upgraded_with_their_rows(
+    sql_url: str, sql_namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqlStore(sql_url, namespace=sql_namespace)
+    try:
+        with monkeypatch.context() as patched:
+            shutil.copytree(migrate.MIGRATIONS, tmp_path / "first")
+            (tmp_path / "first" / "versions" / "0002_lost_and_old.py").unlink()
+            patched.setattr(migrate, "MIGRATIONS", tmp_path / "first")
+            patched.setattr(schema, "SCHEMA_VERSION", 1)
+            store.open()
+            enqueue(store)
+        assert store.schema_versions() == (1, 2)
+        assert store.upgrade() == (1, 2)
+        start(store)
+        assert store.attempts("job")[0].reruns is False
+        assert store.overdue_queues(store.now()) == []
+    finally:
+        store.close()
+
+
 def test_tables_newer_by_one_work(store: SqlStore) -> None:
     store.open()
-    _pretend(store, "0002")
+    _pretend(store, "0003")
     store.open()
     enqueue(store)
-    assert store.upgrade() == (2, 2)
+    assert store.upgrade() == (3, 3)
 
 
 def test_tables_newer_by_two_are_refused(store: SqlStore) -> None:
     store.open()
-    _pretend(store, "0003")
+    _pretend(store, "0004")
     for operation in (store.open, store.upgrade):
         with pytest.raises(SchemaMismatch, match="upgrade celery-jobtrack"):
             operation()
 
 
 def test_upgrade_of_an_empty_database_makes_the_tables(store: SqlStore) -> None:
-    assert store.upgrade() == (0, 1)
+    assert store.upgrade() == (0, 2)
     enqueue(store)
 
 

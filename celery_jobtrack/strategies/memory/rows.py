@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.model.event import EventRecord
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Tables:
-    """What the store holds; jobs and groups are numbered in the order of their writing."""
+    """What the store holds; jobs, groups and events are numbered in the order of their writing."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, JobRecord] = {}
@@ -34,6 +34,9 @@ class Tables:
         self.events: dict[str, EventRecord] = {}
         self.workers: dict[str, WorkerRecord] = {}
         self.leases: dict[str, tuple[str, datetime]] = {}
+        self.numbers = count(1)
+        self.last_look: datetime | None = None
+        self.paused_until: datetime | None = None
         self.job_seqs: dict[str, int] = {}
         self.group_seqs: dict[str, int] = {}
 
@@ -58,7 +61,7 @@ class MemoryRows:
 
     def insert_job(self, job: JobRecord, message: bytes | None) -> None:
         self._insert(self._tables.jobs, job.id, job)
-        self._insert(self._tables.job_seqs, job.id, len(self._tables.job_seqs) + 1)
+        self._insert(self._tables.job_seqs, job.id, next(self._tables.numbers))
         if message is not None:
             self._put(self._tables.messages, job.id, message)
 
@@ -84,7 +87,7 @@ class MemoryRows:
 
     def insert_group(self, group: GroupRecord) -> None:
         self._insert(self._tables.groups, group.id, group)
-        self._insert(self._tables.group_seqs, group.id, len(self._tables.group_seqs) + 1)
+        self._insert(self._tables.group_seqs, group.id, next(self._tables.numbers))
         if group.key is not None:
             self._insert(self._tables.keys, group.key, group.id)
 
@@ -117,7 +120,7 @@ class MemoryRows:
         self._drop(self._tables.fillers, (group_id, token))
 
     def add_event(self, kind: EventKind, group: GroupRecord) -> None:
-        seq = len(self._tables.events) + 1
+        seq = next(self._tables.numbers)
         event = EventRecord(
             id=str(uuid.uuid4()),
             kind=kind,

@@ -206,18 +206,33 @@ class MemoryStore(RowStore):
 
         return self._read(lost)
 
+    def open_attempts(self, worker_id: str, limit: int) -> Sequence[Attempt]:
+        def opened(tables: Tables) -> list[Attempt]:
+            found = (a for a in tables.attempts.values() if a.is_open and a.worker_id == worker_id)
+            return list(islice(found, limit))
+
+        return self._read(opened)
+
+    def observe(self, silence: float, lease: float) -> bool:
+        now = self.now()
+
+        def look(tables: Tables) -> bool:
+            last, tables.last_look = tables.last_look, now
+            if last is not None and now - last > timedelta(seconds=silence):
+                tables.paused_until = now + timedelta(seconds=lease)
+            return tables.paused_until is None or tables.paused_until <= now
+
+        return self._read(look)
+
     # -- upkeep ----------------------------------------------------------------------------------
 
-    def overdue_jobs(self, published_before: datetime, limit: int) -> Sequence[JobRecord]:
-        def overdue(job: JobRecord) -> bool:
-            return (
-                job.state in QUEUED
-                and job.published_at is not None
-                and job.published_at < published_before
-                and (job.eta is None or job.eta < published_before)
-            )
+    def overdue_queues(self, published_before: datetime) -> Sequence[str]:
+        overdue = self._some(lambda job: _is_overdue(job, published_before), None)
+        return sorted({job.queue for job in overdue if job.queue is not None})
 
-        return self._some(overdue, limit)
+    def overdue_jobs(self, queue: str, published_before: datetime, limit: int) -> Sequence[JobRecord]:
+        found = self._some(lambda job: job.queue == queue and _is_overdue(job, published_before), None)
+        return sorted(found, key=_due_at)[:limit]
 
     def started_after(self, queue: str, published_at: datetime) -> bool:
         def later(job: JobRecord) -> bool:
@@ -281,8 +296,89 @@ class MemoryStore(RowStore):
 
         return self._read(count)
 
-    def _some(self, wanted: Callable[[JobRecord], bool], limit: int) -> list[JobRecord]:
+    def prune_jobs(
+        self,
+        state: JobState,
+        finished_before: datetime,
+        limit: int,
+        *,
+        tasks: Sequence[str] | None = None,
+        without_tasks: Sequence[str] = (),
+    ) -> int:
+        def is_awaited(job: JobRecord, tables: Tables) -> bool:
+            group = None if job.group_id is None else tables.groups.get(job.group_id)
+            if group is None:
+                return False
+            unannounced = any(e.group_id == group.id and e.is_pending for e in tables.events.values())
+            return unannounced or (group.generation == job.generation and not group.is_over)
+
+        def prune(tables: Tables) -> int:
+            old = [
+                job
+                for job in tables.jobs.values()
+                if job.state is state
+                and job.finished_at is not None
+                and job.finished_at < finished_before
+                and (job.eta is None or job.eta < finished_before)
+                and (tasks is None or job.task in tasks)
+                and job.task not in without_tasks
+                and not is_awaited(job, tables)
+            ]
+            pruned = {job.id for job in sorted(old, key=lambda job: job.finished_at or now)[:limit]}
+            for job_id in pruned:
+                del tables.jobs[job_id], tables.job_seqs[job_id]
+                tables.messages.pop(job_id, None)
+            for token in [a.token for a in tables.attempts.values() if a.job_id in pruned]:
+                del tables.attempts[token]
+            return len(pruned)
+
+        now = self.now()
+        return self._read(prune)
+
+    def prune_groups(self, completed_before: datetime, limit: int) -> int:
+        def prune(tables: Tables) -> int:
+            needed = {job.group_id for job in tables.jobs.values()}
+            needed |= {event.group_id for event in tables.events.values() if event.is_pending}
+            old = [
+                group
+                for group in tables.groups.values()
+                if group.completed_at is not None
+                and group.completed_at < completed_before
+                and group.id not in needed
+            ][:limit]
+            for group in old:
+                del tables.groups[group.id], tables.group_seqs[group.id]
+                if group.key is not None:
+                    tables.keys.pop(group.key, None)
+                for event_id in [e.id for e in tables.events.values() if e.group_id == group.id]:
+                    del tables.events[event_id]
+                for hold in [hold for hold in tables.fillers if hold[0] == group.id]:
+                    del tables.fillers[hold]
+            return len(old)
+
+        return self._read(prune)
+
+    def prune_workers(self, gone_before: datetime, limit: int) -> int:
+        def prune(tables: Tables) -> int:
+            busy = {attempt.worker_id for attempt in tables.attempts.values() if attempt.is_open}
+            gone = (w for w in tables.workers.values() if (w.stopped_at or w.lease_until) < gone_before)
+            pruned = list(islice((w.id for w in gone if w.id not in busy), limit))
+            for worker_id in pruned:
+                del tables.workers[worker_id]
+            return len(pruned)
+
+        return self._read(prune)
+
+    def _some(self, wanted: Callable[[JobRecord], bool], limit: int | None) -> list[JobRecord]:
         return self._read(lambda tables: list(islice(filter(wanted, tables.jobs.values()), limit)))
+
+
+def _is_overdue(job: JobRecord, published_before: datetime) -> bool:
+    return job.state in QUEUED and job.published_at is not None and _due_at(job) < published_before
+
+
+def _due_at(job: JobRecord) -> datetime:
+    return max(filter(None, (job.published_at, job.eta)))
 
 
 def _appeared(job: JobRecord) -> datetime:

@@ -12,6 +12,7 @@ from celery_jobtrack.model.requests import (
     EnqueueResult,
     FinishRequest,
     Origin,
+    RequeueRequest,
     RetryRequest,
     Settled,
     SettleRequest,
@@ -45,6 +46,17 @@ class JobTransitions(RowBase):
 
     def settle(self, request: SettleRequest) -> Settled:
         return self._run(lambda rows: self._settle(rows, request))
+
+    def requeue_lost(self, request: RequeueRequest) -> Settled:
+        def write(rows: Rows) -> Settled:
+            job = rows.job(request.job_id, lock=True)
+            if job is None:
+                return Settled(job=None, applied=False)
+            attempt = rows.attempt(request.token)
+            move = moves.requeue_lost(job, attempt, request, rows.now())
+            return Settled(job=_write(rows, job, attempt, move), applied=move.applied)
+
+        return self._run(write)
 
     def record_progress(self, job_id: str, token: str, progress: Progress) -> bool:
         def write(rows: Rows) -> bool:

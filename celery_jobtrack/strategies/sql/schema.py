@@ -21,6 +21,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -31,7 +32,7 @@ from celery_jobtrack.strategies.sql.types import BLOB, FreeText, Json, Key, Mome
 if TYPE_CHECKING:
     from sqlalchemy.schema import SchemaItem
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The version that this code writes; the newest of ``migrations/versions``."""
 
 MYSQL_OPTIONS: dict[str, Any] = {
@@ -131,9 +132,10 @@ class Schema:
         self._index(jobs, "state", "state", "seq", where=NOT_SUCCEEDED)
         self._index(jobs, "member", "group_id", "state", "generation", where="group_id IS NOT NULL")
         self._index(jobs, "group", "group_id", "seq", where="group_id IS NOT NULL")
-        self._index(jobs, "due", "due_at", where="due_at IS NOT NULL")
+        self._index(jobs, "due", "queue", "due_at", where="due_at IS NOT NULL")
         self._index(jobs, "expiring", "expiring_at", where="expiring_at IS NOT NULL")
         self._index(jobs, "queue", "queue", "published_at", "started_at", where="started_at IS NOT NULL")
+        self._index(jobs, "ended", "state", "finished_at", where="finished_at IS NOT NULL")
         return jobs
 
     def _tags(self) -> Table:
@@ -165,6 +167,7 @@ class Schema:
             Column("error_type", FreeText),
             Column("error_message", FreeText),
             Column("error_traceback", FreeText),
+            Column("reruns", Boolean, nullable=False, server_default=false()),
             self._unique("attempts", "token", "token"),
             self._unique("attempts", "number", "job_id", "number"),
         )
@@ -200,6 +203,7 @@ class Schema:
         )
         self._index(groups, "state", "state", "seq")
         self._index(groups, "check", "next_check_at", where="next_check_at IS NOT NULL")
+        self._index(groups, "completed", "completed_at", where="completed_at IS NOT NULL")
         self._index(
             groups,
             "cancelled",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from celery_jobtrack.strategies.sql.group_queries import GroupQueries
+from celery_jobtrack.strategies.sql.pruning import Pruning
 from celery_jobtrack.strategies.sql.upkeep import Upkeep
-from celery_jobtrack.strategies.sql.workers import WorkerOperations
 
 
-class SqlStore(GroupQueries, WorkerOperations, Upkeep):
+class SqlStore(GroupQueries, Pruning, Upkeep):
     """Jobs, groups, events, workers and leases in SQLite, PostgreSQL, MySQL or MariaDB.
 
     Args:

@@ -23,11 +23,32 @@ if TYPE_CHECKING:
 class Upkeep(JobQueries):
     """Finds what is late by index, and grants leases to one holder at a time."""
 
-    def overdue_jobs(self, published_before: datetime, limit: int) -> Sequence[JobRecord]:
+    def overdue_queues(self, published_before: datetime) -> Sequence[str]:
+        """One jump in the index by queue and due time for each queue, whatever the backlog."""
+        jobs = self._schema.jobs
+        following = (
+            select(jobs.c.queue, jobs.c.due_at)
+            .where(jobs.c.due_at.is_not(None), jobs.c.queue > bindparam("last", type_=jobs.c.queue.type))
+            .order_by(jobs.c.queue, jobs.c.due_at)
+            .limit(1)
+        )
+
+        def read(connection: Connection) -> list[str]:
+            found: list[str] = []
+            last = ""
+            while (row := connection.execute(following, {"last": last}).first()) is not None:
+                last = row[0]
+                if row[1] < published_before:
+                    found.append(last)
+            return found
+
+        return self._answer(read)
+
+    def overdue_jobs(self, queue: str, published_before: datetime, limit: int) -> Sequence[JobRecord]:
         jobs = self._schema.jobs
         statement = (
             select(*self._sql.maps.job.columns)
-            .where(jobs.c.due_at < published_before)
+            .where(jobs.c.queue == queue, jobs.c.due_at < published_before)
             .order_by(jobs.c.due_at, jobs.c.seq)
             .limit(limit)
         )

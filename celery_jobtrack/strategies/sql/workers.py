@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import BigInteger, bindparam, case, exists, select, update
 
@@ -11,12 +12,17 @@ from celery_jobtrack.strategies.sql.statements import insert_if_absent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection
 
     from celery_jobtrack.model.job import Attempt
     from celery_jobtrack.model.requests import Worker, WorkerRecord
+    from celery_jobtrack.strategies.row.rows import Rows
+    from celery_jobtrack.strategies.sql.rows import SqlRows
 
+LAST_LOOK = "last look"
+PAUSE = "no reaping"
 _ALIVE = ("stopped_at", None)
 
 
@@ -89,6 +95,47 @@ class WorkerOperations(JobQueries):
             .limit(limit)
         )
         return self._records(self._sql.maps.attempt, statement, **self._clock.parameters())
+
+    def open_attempts(self, worker_id: str, limit: int) -> Sequence[Attempt]:
+        attempts = self._schema.attempts
+        statement = (
+            select(*self._sql.maps.attempt.columns)
+            .where(attempts.c.outcome.is_(None), attempts.c.worker_id == worker_id)
+            .order_by(attempts.c.seq)
+            .limit(limit)
+        )
+        return self._records(self._sql.maps.attempt, statement)
+
+    def observe(self, silence: float, lease: float) -> bool:
+        """The last look and the end of the pause are two leases that nobody holds.
+
+        The row of the last look is locked, so of two who look after a silence one begins the pause and
+        the other finds it.
+        """
+        leases = self._schema.leases
+        until = select(leases.c.until)
+        last_look = until.where(leases.c.name == LAST_LOOK).with_for_update()
+        pause = until.where(leases.c.name == PAUSE)
+
+        def look(rows: Rows) -> bool:
+            connection, now = cast("SqlRows", rows).connection, rows.now()
+            last = connection.scalar(last_look)
+            self._note(connection, LAST_LOOK, now)
+            if last is not None and now - last > timedelta(seconds=silence):
+                self._note(connection, PAUSE, now + timedelta(seconds=lease))
+                return False
+            paused = connection.scalar(pause)
+            return paused is None or paused <= now
+
+        return self._run(look)
+
+    def _note(self, connection: Connection, name: str, until: datetime) -> None:
+        leases = self._schema.leases
+        renew = update(leases).where(leases.c.name == name).values(until=until)
+        if not connection.execute(renew).rowcount:
+            connection.execute(
+                insert_if_absent(leases, self._dialect).values(name=name, holder="", until=until)
+            )
 
     def _is_alive(self) -> ColumnElement[bool]:
         workers = self._schema.workers

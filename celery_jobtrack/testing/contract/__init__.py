@@ -16,7 +16,9 @@ from celery_jobtrack.testing.contract.generations import GenerationContract
 from celery_jobtrack.testing.contract.groups import GroupContract
 from celery_jobtrack.testing.contract.listing import ListingContract
 from celery_jobtrack.testing.contract.names import NameContract
+from celery_jobtrack.testing.contract.pruning import PruningContract
 from celery_jobtrack.testing.contract.recomputing import RecomputeContract
+from celery_jobtrack.testing.contract.requeueing import RequeueContract
 from celery_jobtrack.testing.contract.retrying import RetryContract
 from celery_jobtrack.testing.contract.settling import SettleContract
 from celery_jobtrack.testing.contract.starting import StartContract
@@ -38,6 +40,8 @@ class StoreContract(
     RecomputeContract,
     DeliveryContract,
     WorkerContract,
+    RequeueContract,
+    PruningContract,
     UpkeepContract,
     ListingContract,
     NameContract,

@@ -169,13 +169,13 @@ class RetryContract:
         assert finish(store, "job", "t1", Outcome.REPLACED).applied
         assert (the_job(store).state, the_job(store).published_at) == (JobState.ENQUEUED, None)
         clock.advance(60)
-        assert not store.overdue_jobs(store.now(), 10)
+        assert not store.overdue_jobs("celery", store.now(), 10)
         late = enqueue(store, message=b"last of the chain")
         assert not late.created
         assert the_job(store).published_at is not None
         assert store.message("job") == b"last of the chain"
         clock.advance(60)
-        assert [job.id for job in store.overdue_jobs(store.now(), 10)] == ["job"]
+        assert [job.id for job in store.overdue_jobs("celery", store.now(), 10)] == ["job"]
         assert start(store, "job", "t2").admitted
 
     def test_replacement_does_not_rename_a_retry(self, store: Store) -> None:

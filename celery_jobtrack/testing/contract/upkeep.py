@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class UpkeepContract:
-    """``overdue_jobs``, ``started_after``, ``claim_copy``, ``expired_jobs``, the counts, ``now``."""
+    """Overdue and expired jobs, ``started_after``, ``claim_copy``, the counts, ``now``."""
 
     def test_now_is_aware_and_follows_the_clock(self, store: Store, clock: Clock) -> None:
         before = store.now()
@@ -40,21 +40,33 @@ class UpkeepContract:
         finish(store, "returned", "tb", Outcome.REQUEUED)
         clock.advance(60)
         enqueue(store, "fresh")
-        overdue = store.overdue_jobs(store.now() - timedelta(seconds=30), 10)
+        overdue = store.overdue_jobs("celery", store.now() - timedelta(seconds=30), 10)
         assert {job.id for job in overdue} == {"queued", "retrying", "returned"}
+
+    def test_overdue_jobs_are_of_their_queue_and_oldest_first(self, store: Store, clock: Clock) -> None:
+        for queue, job_id in (("b", "b1"), ("a", "a1"), ("b", "b2"), ("c", "c1")):
+            enqueue(store, job_id, queue=queue)
+            clock.advance(1)
+        start(store, "c1", "tc", queue="c")
+        clock.advance(60)
+        enqueue(store, "fresh", queue="d")
+        due = store.now() - timedelta(seconds=30)
+        assert list(store.overdue_queues(due)) == ["a", "b"]
+        assert [job.id for job in store.overdue_jobs("b", due, 10)] == ["b1", "b2"]
+        assert not store.overdue_jobs("c", due, 10)
 
     def test_overdue_jobs_keep_to_the_limit(self, store: Store, clock: Clock) -> None:
         for number in range(5):
             enqueue(store, f"j{number}")
         clock.advance(60)
-        assert len(store.overdue_jobs(store.now(), 3)) == 3
+        assert len(store.overdue_jobs("celery", store.now(), 3)) == 3
 
     def test_overdue_job_with_an_eta_is_awaited_until_then(self, store: Store, clock: Clock) -> None:
         enqueue(store, eta=store.now() + timedelta(seconds=100))
         clock.advance(60)
-        assert not store.overdue_jobs(store.now(), 10)
+        assert not store.overdue_jobs("celery", store.now(), 10)
         clock.advance(60)
-        assert [job.id for job in store.overdue_jobs(store.now(), 10)] == ["job"]
+        assert [job.id for job in store.overdue_jobs("celery", store.now(), 10)] == ["job"]
 
     def test_started_after_knows_its_queue_and_time(self, store: Store, clock: Clock) -> None:
         enqueue(store, "first", queue="a")
@@ -126,7 +138,7 @@ class UpkeepContract:
         enqueue(store)
         clock.advance(60)
         store.claim_copy(the_job(store))
-        assert not store.overdue_jobs(store.now() - timedelta(seconds=30), 10)
+        assert not store.overdue_jobs("celery", store.now() - timedelta(seconds=30), 10)
 
     def test_copy_of_an_unknown_job_is_not_claimed(self, store: Store) -> None:
         enqueue(store)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class WorkerContract:
-    """``register_worker``, ``heartbeat``, ``stop_worker``, ``workers``, ``lost_attempts``, leases."""
+    """Workers, their heartbeats, their attempts, ``observe``, and leases."""
 
     def test_worker_is_alive_while_its_lease_holds(self, store: Store, clock: Clock) -> None:
         before = store.now()
@@ -117,6 +117,43 @@ class WorkerContract:
             start(store, f"j{number}", f"t{number}")
         assert len(store.lost_attempts(3)) == 3
         assert len(store.lost_attempts(10)) == 5
+
+    def test_open_attempts_are_those_of_one_worker(self, store: Store) -> None:
+        start(store, "a", "ta")
+        start(store, "b", "tb", worker=OTHER_WORKER)
+        start(store, "c", "tc")
+        start(store, "d", "td")
+        finish(store, "c", "tc")
+        assert [attempt.token for attempt in store.open_attempts(WORKER.id, 10)] == ["ta", "td"]
+        assert len(store.open_attempts(WORKER.id, 1)) == 1
+        assert not store.open_attempts("nobody", 10)
+
+    def test_missing_heartbeats_count_while_somebody_looks(self, store: Store, clock: Clock) -> None:
+        for _ in range(5):
+            assert store.observe(20, 45)
+            clock.advance(15)
+
+    def test_missing_heartbeats_do_not_count_for_a_lease_after_a_silence(
+        self, store: Store, clock: Clock
+    ) -> None:
+        assert store.observe(20, 45)
+        clock.advance(21)
+        assert not store.observe(20, 45)
+        clock.advance(15)
+        assert not store.observe(20, 45)
+        clock.advance(15)
+        assert not store.observe(20, 45)
+        clock.advance(16)
+        assert store.observe(20, 45)
+
+    def test_second_silence_begins_the_pause_anew(self, store: Store, clock: Clock) -> None:
+        store.observe(20, 45)
+        clock.advance(30)
+        assert not store.observe(20, 45)
+        clock.advance(40)
+        assert not store.observe(20, 45)
+        clock.advance(15)
+        assert not store.observe(20, 45)
 
     def test_lease_has_one_holder(self, store: Store) -> None:
         assert store.acquire_lease("checker", "one", 30)
