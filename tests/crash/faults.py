@@ -42,6 +42,7 @@ class Scene:
     folder: Path
     staff: Staff
     store: Server | None
+    store_url: str
     broker: Server
 
 
