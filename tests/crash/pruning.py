@@ -32,6 +32,7 @@ def prune_everything(store: Store) -> None:
         pass
     while store.prune_workers(now, CHUNK):
         pass
+    store.overdue_queues(now)  # with this question, asked at every tick, Redis forgets queues that rest
 
 
 def what_is_left(url: str) -> Mapping[str, int]:

@@ -206,7 +206,6 @@ class _Round:
         for worker in [worker for worker in self._scene.staff.workers if not worker.is_running]:
             self.notes.append(f"{worker.name} ended by itself and was started again")
             self.struck.pids |= worker.crew
-            self.struck.until = time.time()
             self._scene.staff.revive(worker)
 
     def _case(self) -> Case:
