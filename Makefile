@@ -21,9 +21,9 @@ help: ## this list
 demo: $(STAMPS)/package ## the example application: real jobs, a real worker (ARGS="--path DIR" for another tree)
 	@exec $(BIN)/python -m example_app $(ARGS)
 
-test: $(STAMPS)/test ## all tests, with throw-away servers (ARGS="-k name" is passed to pytest)
+test: $(STAMPS)/test ## all tests, with throw-away servers (ARGS="-k name" or "tests/matrix --full-matrix" goes to pytest)
 	@tools/install-servers
-	$(BIN)/python -m pytest $(ARGS)
+	@tools/run-tests $(BIN)/python $(ARGS)
 
 crash: $(STAMPS)/test ## 50 rounds for each store in which something dies (ARGS="--seed 1 --round 17 --store redis")
 	@tools/install-servers

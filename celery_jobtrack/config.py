@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.errors import ConfigurationError
+from celery_jobtrack.model.retention import Retention
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -56,6 +57,27 @@ def check_seconds(name: str, value: Any, error: type[Exception]) -> float:
         return _seconds(value)
     except ValueError as reason:
         raise error(f"{name} = {value!r}: {reason}") from None
+
+
+def _retention(value: Any) -> Retention:
+    return Retention().overridden(value, _seconds)
+
+
+def retention_of_task(task: str, given: Any, app: Retention) -> Retention:
+    """The retention of a task's jobs, where the task has one of its own.
+
+    Args:
+        task: The task's name.
+        given: What the task declares.
+        app: What holds for what it does not declare.
+
+    Raises:
+        ConfigurationError: The declaration is wrong.
+    """
+    try:
+        return app.overridden_for_a_task(given, _seconds)
+    except ValueError as error:
+        raise ConfigurationError(f"task {task}: retention = {given!r}: {error}") from None
 
 
 def _namespace(value: Any) -> str:
@@ -135,6 +157,8 @@ class Settings:
     """What a dispatch without a group does that cannot be recorded: go on, or raise ``StoreUnavailable``."""
     spool_dir: str | None = _setting(default=None, check=_path)
     """Folder of what could not be recorded while the store was away; found by itself when not set."""
+    retention: Retention = _setting(default=Retention(), check=_retention)
+    """How long what has ended is kept, by state."""
     store_wait: float = _setting(default=15.0, check=_seconds)
     """Seconds for which a starting worker waits for the store."""
 

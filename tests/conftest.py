@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import missing_servers
+from tests import missing_servers, suites
 from tests.leftovers import Leftovers
 from tests.servers import mariadb, postgresql, rabbitmq, redis, redis_cluster
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     help_text = "make this many random runs of each store, other ones each time"
     parser.addoption("--random-runs", type=int, default=None, metavar="N", help=help_text)
+    suites.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(state.cleanup)
     os.environ["XDG_STATE_HOME"] = state.name
     config.pluginmanager.register(missing_servers)
+    config.pluginmanager.register(suites)
     config.pluginmanager.register(Leftovers())
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from celery_jobtrack.integration import backend
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import Kept
+from celery_jobtrack.integration.retentions import retentions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import JobRecord
+    from celery_jobtrack.model.retention import Retentions
     from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,9 @@ class CeleryPorts:
 
     def strategies_for(self, task: str) -> Iterable[TrackingStrategy]:
         return self._runtime.strategies_for(task)
+
+    def retentions(self) -> Retentions:
+        return retentions_of(self._runtime.app, self._runtime.settings)
 
     def group_for(self, record: GroupRecord) -> Any:
         return self._runtime.group_for(record)

@@ -16,6 +16,7 @@ from celery_jobtrack.integration.identity import Identity
 from celery_jobtrack.integration.loop import Loop
 from celery_jobtrack.integration.ports import CeleryPorts
 from celery_jobtrack.integration.reruns import check_policy
+from celery_jobtrack.integration.retentions import warn_of_short_times
 from celery_jobtrack.integration.spool_folder import spool_folder
 from celery_jobtrack.strategies.resolve import resolve, task_strategy
 from celery_jobtrack.tracking.breaker import Breaker
@@ -232,6 +233,7 @@ class Runtime:
             if getattr(self.known_task(name), "is_tracked", False):
                 self.strategies_for(name)
                 check_policy(self.known_task(name), name)
+        warn_of_short_times(self.app, self.settings)
 
     @property
     def _belongs_to_worker(self) -> bool:

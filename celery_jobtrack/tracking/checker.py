@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.errors import StoreUnavailable
+from celery_jobtrack.tracking.pruner import Pruner
 from celery_jobtrack.tracking.reaper import Reaper
 from celery_jobtrack.tracking.republisher import Republisher
 from celery_jobtrack.tracking.sweeper import Sweeper
@@ -42,6 +43,8 @@ class Tick:
     """Groups whose counters were wrong."""
     delivery: bool = False
     """Whether events were waiting to be delivered."""
+    pruned: int = 0
+    """Jobs, groups and workers deleted because they were old."""
     failed: tuple[str, ...] = ()
     """Steps that raised; the log has the reason."""
 
@@ -61,6 +64,7 @@ class Checker:
         self._reaper = Reaper(tracker, settings)
         self._republisher = Republisher(tracker, settings.lost_message_after)
         self._sweeper = Sweeper(tracker)
+        self._pruner = Pruner(tracker)
 
     def tick(self) -> Tick | None:
         """Do what is due.
@@ -95,6 +99,7 @@ class Checker:
         repaired: list[str] = []
         groups = step("recompute groups", lambda: self._recompute(repaired))
         delivery = step("deliver events", self._deliver)
+        pruned = step("delete what is old", self._pruner.tick)
         return Tick(
             lost=lost,
             expired=expired,
@@ -103,6 +108,7 @@ class Checker:
             groups=groups,
             repaired=len(repaired),
             delivery=bool(delivery),
+            pruned=pruned,
             failed=tuple(failed),
         )
 

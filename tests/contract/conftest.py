@@ -25,10 +25,10 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     elif request.param == "redis":
         url = request.getfixturevalue("redis_server").new_database()
         with redis.Redis.from_url(url) as client:
-            yield RedisBackend(request.param, url, client.flushdb)
+            yield RedisBackend(request.param, url, empty=client.flushdb, keys=client.keys)
     elif request.param == "redis-cluster":
         cluster = request.getfixturevalue("redis_cluster_server")
-        yield RedisBackend(request.param, cluster.url, cluster.flush)
+        yield RedisBackend(request.param, cluster.url, empty=cluster.flush, keys=cluster.keys)
     else:
         if request.param == "sqlite":
             url = f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'jobs.db'}"

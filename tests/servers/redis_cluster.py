@@ -37,7 +37,10 @@ class RedisNode(Redis):
             "cluster-announce-ip": HOST,
             "databases": "1",
         }
-        return [*super().command(), *(word for name, value in settings.items() for word in (f"--{name}", value))]
+        return [
+            *super().command(),
+            *(word for name, value in settings.items() for word in (f"--{name}", value)),
+        ]
 
 
 class RedisCluster:
@@ -64,6 +67,14 @@ class RedisCluster:
         for node in self.nodes:
             with self.client(node) as client:
                 client.flushall()
+
+    def keys(self) -> list[bytes]:
+        """Every key of every node."""
+        found: list[bytes] = []
+        for node in self.nodes:
+            with self.client(node) as client:
+                found += client.keys()
+        return found
 
     def stop(self) -> None:
         self._stack.close()

@@ -133,9 +133,9 @@ def test_nobody_is_given_up_for_a_lease_after_a_silence(world):
 def test_nothing_is_taken_for_lost_while_facts_wait_in_the_spool(world):
     world.enqueue("a")
     lose(world, "a")
-    world.ports.kept = 1
+    world.ports.spooled = 1
     assert world.checker.tick().lost == 0
-    world.ports.kept = 0
+    world.ports.spooled = 0
     assert world.checker.tick().lost == 1
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from celery_jobtrack.config import Settings
 from celery_jobtrack.model.group import GroupRecord
 from celery_jobtrack.model.requests import EnqueueRequest, FinishRequest, Origin, StartRequest, Worker
+from celery_jobtrack.model.retention import Retentions
 from celery_jobtrack.model.state import Outcome
 from celery_jobtrack.strategies.memory import MemoryStore
 from celery_jobtrack.tracking.checker import Checker
@@ -34,13 +35,17 @@ class RememberingPorts:
     empty: bool | None = False
     strategies: tuple[Any, ...] = ()
     requested: int = 0
-    kept: int = 0
+    spooled: int = 0
     published: list[str] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
     sender: str = "jobtrack"
+    kept: Retentions = field(default_factory=Retentions)
 
     def strategies_for(self, task):
         return self.strategies
+
+    def retentions(self):
+        return self.kept
 
     def group_for(self, record):
         return record
@@ -52,7 +57,7 @@ class RememberingPorts:
         self.requested += 1
 
     def nothing_kept(self):
-        return self.kept == 0
+        return self.spooled == 0
 
     def publish_again(self, job, message):
         self.published.append(job.id)

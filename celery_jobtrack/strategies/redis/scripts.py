@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 
 from celery_jobtrack.strategies.redis.fields import IN_LUA
@@ -24,7 +24,7 @@ class Script:
         self.digest = hashlib.sha1(self.source).hexdigest().encode()  # noqa: S324 - Redis names them so
 
 
-@lru_cache(maxsize=None)
+@cache
 def script(name: str) -> Script:
     """The script in ``lua/<name>.lua``.
 
@@ -47,7 +47,7 @@ def _uses(name: str) -> list[str]:
     return [] if line is None else line.group(1).replace(",", " ").split()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read(name: str) -> str:
     return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 

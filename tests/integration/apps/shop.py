@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from celery import Celery, group
@@ -161,6 +162,33 @@ def add_tasks(app: Celery, folder: Path) -> None:
     @app.task(name="shop.wait_late", bind=True, acks_late=True, **tracked)
     def wait_late(self, name: str) -> str:
         return wait.run(name)
+
+    @app.task(name="shop.deaf", **tracked)
+    def deaf(name: str) -> None:
+        """Run on, whatever is wanted of it."""
+        say_that_it_runs(name)
+        wait_a_minute(lambda: False)
+
+    @app.task(name="shop.deaf_late", acks_late=True, reject_on_worker_lost=True, **tracked)
+    def deaf_late(name: str) -> None:
+        deaf(name)
+
+    @app.task(name="shop.retry_after", bind=True, **tracked)
+    def retry_after(self, name: str, countdown: float) -> None:
+        """Wait for the test's word, and ask to be run again."""
+        say_that_it_runs(name)
+        wait_a_minute((folder / f"{name}.go").exists)
+        raise self.retry(exc=ConnectionError("try again"), countdown=countdown)
+
+    def say_that_it_runs(name: str) -> None:
+        (folder / f"{name}.running").write_text(str(os.getpid()))
+
+    def wait_a_minute(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            time.sleep(0.02)
 
     @app.task(name="shop.collect", **tracked)
     def collect(results: list[int]) -> int:
