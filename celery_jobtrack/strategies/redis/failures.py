@@ -64,7 +64,9 @@ def translate(error: Exception, place: Place, namespace: str) -> Exception:
     if isinstance(error, exceptions.TimeoutError):
         return StoreUnavailable(f"{place.shown} does not answer in time: {text}")
     if isinstance(error, exceptions.ConnectionError):
-        return StoreUnavailable(f"{place.shown}: {text}; check that the server runs and that its URL is right")
+        return StoreUnavailable(
+            f"{place.shown}: {text}; check that the server runs and that its URL is right"
+        )
     if isinstance(error, TypeError):
         return ConfigurationError(f"{place.shown}: an option in the URL is none of redis-py's: {text}")
     return StoreUnavailable(f"{place.shown}: {text}")

@@ -142,8 +142,6 @@ class GroupOperations(RedisBase):
         return bool(self._run("has_due_events"))
 
 
-
-
 def _unknown(group_id: str) -> UnknownGroup:
     return UnknownGroup(f"group {group_id!r} is not recorded")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.model.job import Attempt, ErrorInfo, JobRecord, Progress
@@ -19,6 +20,8 @@ from celery_jobtrack.strategies.redis.packing import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from celery_jobtrack.model.requests import Origin
 
 _STATE = {code: state for state, code in STATES.items()}
@@ -50,40 +53,56 @@ _CANCEL_REQUESTED = JOB["cancel_requested"]
 _COPY_WAITING = JOB["copy_waiting"]
 _COPIES = JOB["copies"]
 _REASON_CODE = JOB["reason"]
-_TOKEN, _CLOSED = ATTEMPT["token"], ATTEMPT["outcome"]
+_TOKEN, _OUTCOME_CODE, _LATE = ATTEMPT["token"], ATTEMPT["outcome"], ATTEMPT["late_outcome"]
+_WORKER_ID, _WORKER, _PID = ATTEMPT["worker_id"], ATTEMPT["worker"], ATTEMPT["pid"]
+_ATTEMPT_RETRIES, _ATTEMPT_RUN, _RERUNS = ATTEMPT["retries"], ATTEMPT["run"], ATTEMPT["reruns"]
+_BEGAN, _CLOSED_AT, _ATTEMPT_ERROR = ATTEMPT["started_at"], ATTEMPT["finished_at"], ATTEMPT["error"]
 _SAME = True
 """A root that is the job itself, as of every job outside of a chain."""
+
+_known_id = lru_cache(maxsize=1024)(unpack_id)
+"""For ids that come again and again: of groups and of workers."""
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _names(names: tuple[str, ...]) -> list[bytes]:
+    return [pack_name(name) for name in names]
+
+
+_ORIGIN: tuple[tuple[str, int, object, Callable[[Any], Any]], ...] = tuple(
+    (name, JOB[name], absent, packed)
+    for name, absent, packed in (
+        ("task", None, pack_name),
+        ("queue", None, pack_name),
+        ("priority", None, whole),
+        ("args", None, _text),
+        ("kwargs", None, _text),
+        ("tags", (), _names),
+        ("group_id", None, pack_id),
+        ("retries", 0, whole),
+        ("max_retries", None, whole),
+        ("run", 1, whole),
+        ("root_id", None, pack_id),
+        ("parent_id", None, pack_id),
+        ("eta", None, to_microseconds),
+        ("expires_at", None, to_microseconds),
+    )
+)
+"""What of an origin is kept with its job: under which number, unless it is what it mostly is, and how."""
 
 
 def dump_origin(origin: Origin) -> bytes:
     """What a message says of its job, by the fields of the job that a script makes of it."""
-    found: dict[int, Any] = {JOB["task"]: pack_name(origin.task)}
-    if origin.queue is not None:
-        found[JOB["queue"]] = pack_name(origin.queue)
-    if origin.priority is not None:
-        found[JOB["priority"]] = whole(origin.priority)
-    if origin.args is not None:
-        found[JOB["args"]] = origin.args
-    if origin.kwargs is not None:
-        found[JOB["kwargs"]] = origin.kwargs
-    if origin.tags:
-        found[JOB["tags"]] = [pack_name(tag) for tag in origin.tags]
-    if origin.group_id is not None:
-        found[JOB["group_id"]] = pack_id(origin.group_id)
-    if origin.retries:
-        found[JOB["retries"]] = whole(origin.retries)
-    if origin.max_retries is not None:
-        found[JOB["max_retries"]] = whole(origin.max_retries)
-    if origin.run != 1:
-        found[JOB["run"]] = whole(origin.run)
-    if origin.root_id is not None:
-        found[JOB["root_id"]] = _SAME if origin.root_id == origin.job_id else pack_id(origin.root_id)
-    if origin.parent_id is not None:
-        found[JOB["parent_id"]] = pack_id(origin.parent_id)
-    if origin.eta is not None:
-        found[JOB["eta"]] = to_microseconds(origin.eta)
-    if origin.expires_at is not None:
-        found[JOB["expires_at"]] = to_microseconds(origin.expires_at)
+    found: dict[int, Any] = {}
+    for name, code, absent, packed in _ORIGIN:
+        value = getattr(origin, name)
+        if value is not None and value != absent:
+            found[code] = packed(value)
+    if origin.root_id == origin.job_id:
+        found[_ROOT_ID] = _SAME
     return pack(found)
 
 
@@ -110,14 +129,49 @@ def dump_progress(progress: Progress) -> bytes:
 
 
 def load_job(job_id: str, raw: bytes) -> JobRecord:
-    """The job in a value. Every transition reads one, so it is written out."""
-    state, generation, found = unpack(raw)
+    """The job in a value."""
+    return _load_job(job_id, unpack(raw))
+
+
+def load_attempts(job_id: str, raw: bytes, earlier: list[bytes]) -> list[Attempt]:
+    """All attempts of a job, oldest first: those in its list, and the last one inside of its value."""
+    attempts = [
+        _load_attempt(job_id, number, fields(unpack(value))) for number, value in enumerate(earlier, 1)
+    ]
+    last = load_last_attempt(job_id, raw)
+    return attempts if last is None else [*attempts, last]
+
+
+def load_last_attempt(job_id: str, raw: bytes) -> Attempt | None:
+    """The last attempt of a job, in the job's value."""
+    return _load_last_attempt(job_id, unpack(raw)[2])
+
+
+def load_started(job_id: str, raw: bytes) -> tuple[JobRecord, Attempt | None]:
+    """A job and its last attempt."""
+    value = unpack(raw)
+    return _load_job(job_id, value), _load_last_attempt(job_id, value[2])
+
+
+def _load_last_attempt(job_id: str, job: dict[int, Any]) -> Attempt | None:
+    found = job.get(_ATTEMPT)
+    if found is None:
+        return None
+    attempt = fields(found)
+    if attempt.get(_ATTEMPT_ERROR) is True:  # the job's
+        attempt[_ATTEMPT_ERROR] = job[_ERROR]
+    return _load_attempt(job_id, job[_ATTEMPTS], attempt)
+
+
+def _load_job(job_id: str, value: list[Any]) -> JobRecord:
+    """Written out, not looped over: every transition makes one."""
+    state, generation, found = value
     get = found.get
     token = None
     attempt = get(_ATTEMPT)
     if attempt is not None:
         attempt = fields(attempt)
-        if _CLOSED not in attempt:
+        if _OUTCOME_CODE not in attempt:
             token = unpack_id(attempt[_TOKEN])
     queue, args, kwargs, tags = get(_QUEUE), get(_ARGS), get(_KWARGS), get(_TAGS)
     group_id, root_id, parent_id = get(_GROUP_ID), get(_ROOT_ID), get(_PARENT_ID)
@@ -132,7 +186,7 @@ def load_job(job_id: str, raw: bytes) -> JobRecord:
         args=None if args is None else args.decode(),
         kwargs=None if kwargs is None else kwargs.decode(),
         tags=() if tags is None else tuple(tag.decode() for tag in tags),
-        group_id=None if group_id is None else unpack_id(group_id),
+        group_id=None if group_id is None else _known_id(group_id),
         generation=generation or None,
         retries=get(_RETRIES, 0),
         max_retries=get(_MAX_RETRIES),
@@ -155,42 +209,21 @@ def load_job(job_id: str, raw: bytes) -> JobRecord:
     )
 
 
-def load_attempts(job_id: str, raw: bytes, earlier: list[bytes]) -> list[Attempt]:
-    """All attempts of a job, oldest first: those in its list, and the last one inside of its value."""
-    attempts = [
-        _load_attempt(job_id, number, fields(unpack(value))) for number, value in enumerate(earlier, 1)
-    ]
-    last = load_last_attempt(job_id, raw)
-    return attempts if last is None else [*attempts, last]
-
-
-def load_last_attempt(job_id: str, raw: bytes) -> Attempt | None:
-    """The last attempt of a job, in the job's value."""
-    job = unpack(raw)[2]
-    found = job.get(_ATTEMPT)
-    if found is None:
-        return None
-    attempt = fields(found)
-    if attempt.get(ATTEMPT["error"]) is True:  # the job's
-        attempt[ATTEMPT["error"]] = job[_ERROR]
-    return _load_attempt(job_id, job[_ATTEMPTS], attempt)
-
-
 def _load_attempt(job_id: str, number: int, found: dict[int, Any]) -> Attempt:
     get = found.get
-    outcome, late, error = (get(ATTEMPT[name]) for name in ("outcome", "late_outcome", "error"))
+    outcome, late, error = get(_OUTCOME_CODE), get(_LATE), get(_ATTEMPT_ERROR)
     return Attempt(
         token=unpack_id(found[_TOKEN]),
         job_id=job_id,
         number=number,
-        worker_id=unpack_id(found[ATTEMPT["worker_id"]]),
-        worker=found[ATTEMPT["worker"]].decode(),
-        pid=found[ATTEMPT["pid"]],
-        retries=get(ATTEMPT["retries"], 0),
-        run=get(ATTEMPT["run"], 1),
-        reruns=get(ATTEMPT["reruns"], False),
-        started_at=the_moment(found[ATTEMPT["started_at"]]),
-        finished_at=moment(get(ATTEMPT["finished_at"])),
+        worker_id=_known_id(found[_WORKER_ID]),
+        worker=found[_WORKER].decode(),
+        pid=found[_PID],
+        retries=get(_ATTEMPT_RETRIES, 0),
+        run=get(_ATTEMPT_RUN, 1),
+        reruns=get(_RERUNS, False),
+        started_at=the_moment(found[_BEGAN]),
+        finished_at=moment(get(_CLOSED_AT)),
         outcome=None if outcome is None else _OUTCOME[outcome],
         error=None if error is None else _load_error(error),
         late_outcome=None if late is None else _OUTCOME[late],

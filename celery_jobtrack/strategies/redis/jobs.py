@@ -27,7 +27,7 @@ from celery_jobtrack.strategies.redis.job_records import (
     dump_progress,
     dump_worker,
     load_job,
-    load_last_attempt,
+    load_started,
 )
 from celery_jobtrack.strategies.redis.packing import to_microseconds, whole
 
@@ -53,9 +53,7 @@ class JobTransitions(RedisBase):
 
     def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
         origin = request.origin
-        answer = self._ask(
-            "enqueue", pack_id(origin.job_id), dump_origin(origin), *_message(request.message)
-        )
+        answer = self._ask("enqueue", pack_id(origin.job_id), dump_origin(origin), *_message(request.message))
         if answer[0] > 1:
             raise refused(answer[0], origin.group_id or "", answer[1])
         return EnqueueResult(job=load_job(origin.job_id, answer[1]), created=answer[0] == 1)
@@ -63,10 +61,10 @@ class JobTransitions(RedisBase):
     def start(self, request: StartRequest) -> StartResult:
         job_id = request.origin.job_id
         refusal, settled, raw, event = self._with_origin("start", request, self._claimant())
-        attempt = None if refusal else load_last_attempt(job_id, raw)
+        job, attempt = load_started(job_id, raw)
         return StartResult(
-            job=load_job(job_id, raw),
-            attempt=attempt,
+            job=job,
+            attempt=None if refusal else attempt,
             refusal=_REFUSAL[refusal] if refusal else None,
             settled=bool(settled),
             events=load_events(event),

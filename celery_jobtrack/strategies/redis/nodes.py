@@ -52,7 +52,7 @@ class Nodes:
         options = _OPTIONS | dict(self._place.options) | more
         if host is not None:
             options |= {"host": host, "port": port}
-        kind = SSLConnection if self._place.encrypted else Connection
+        kind: Any = SSLConnection if self._place.encrypted else Connection
         if "path" in options:
             kind = UnixDomainSocketConnection
         else:
@@ -79,12 +79,11 @@ class SentinelNodes(Nodes):
     moves = True
 
     def connect(self) -> Any:
-        from redis.sentinel import Sentinel
+        from redis import sentinel as redis_sentinel
 
+        make: Any = redis_sentinel.Sentinel
         options = {"socket_timeout": CONNECT_SECONDS, "socket_connect_timeout": CONNECT_SECONDS}
-        sentinel = Sentinel(
-            list(self._place.hosts), sentinel_kwargs=options | dict(self._place.sentinel_options)
-        )
+        sentinel = make(list(self._place.hosts), sentinel_kwargs=options | dict(self._place.sentinel_options))
         try:
             host, port = sentinel.discover_master(self._place.master)
         finally:

@@ -39,12 +39,12 @@ def to_microseconds(moment: datetime) -> int:
 
 def moment(microseconds: int | None) -> datetime | None:
     """The aware moment in UTC, exactly; None of None."""
-    return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)
+    return None if microseconds is None else EPOCH + timedelta(0, 0, microseconds)
 
 
 def the_moment(microseconds: int) -> datetime:
     """The aware moment in UTC, exactly."""
-    return EPOCH + timedelta(microseconds=microseconds)
+    return EPOCH + timedelta(0, 0, microseconds)
 
 
 def microseconds(duration: float) -> bytes:

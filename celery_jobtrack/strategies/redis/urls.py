@@ -15,7 +15,7 @@ PLAIN = ("redis", "rediss", "unix", "redis+socket")
 SENTINEL, CLUSTER = "sentinel", ("redis+cluster", "rediss+cluster")
 SCHEMES = (*PLAIN, SENTINEL, *CLUSTER)
 
-PORTS = {"sentinel": 26379}
+PORT, SENTINEL_PORT = 6379, 26379
 # What redis-py's pools take and connections do not, and what others read from the same URL.
 _NOT_FOR_US = frozenset({"max_connections", "timeout", "connection_class", "virtual_host", "master_name"})
 _VERIFY = {"cert_none": "none", "cert_optional": "optional", "cert_required": "required"}
@@ -44,8 +44,8 @@ def parse_place(url: str, options: Mapping[str, Any] | None = None) -> Place:
     Args:
         url: ``redis://``, ``rediss://``, ``unix://``, ``sentinel://h1:p;sentinel://h2:p/db`` or
             ``redis+cluster://h1:p,h2:p``.
-        options: ``master_name`` and ``sentinel_kwargs`` as in Celery's transport options, ``ssl`` as in
-            ``broker_use_ssl``.
+        options: ``master_name`` and ``sentinel_kwargs`` as in Celery's transport options, and ``ssl`` as
+            ``broker_use_ssl`` has it.
 
     Raises:
         ConfigurationError: The URL cannot be read, or does not name a server.
@@ -58,7 +58,7 @@ def parse_place(url: str, options: Mapping[str, Any] | None = None) -> Place:
         elif scheme in CLUSTER:
             place = _in_cluster(url)
         else:
-            place = _plain(url)
+            place = _plain(url, options)
     except ValueError:
         # Without the URL, and without the cause, which may quote it: it may hold a password.
         raise ConfigurationError(
@@ -74,9 +74,10 @@ def tls_options(given: Any) -> dict[str, Any]:
     return {name: _verify(value) if name == "ssl_cert_reqs" else value for name, value in found.items()}
 
 
-def _plain(url: str) -> Place:
+def _plain(url: str, given: Mapping[str, Any]) -> Place:
     parts = urlsplit(url)
-    options = _query(parts.query)
+    tls = tls_options(given.get("ssl"))
+    options = tls | _query(parts.query)
     if parts.scheme in {"unix", "redis+socket"}:
         options["path"] = unquote(parts.path)
         database = dict(parse_qsl(parts.query)).get("virtual_host", options.pop("db", "0"))
@@ -85,10 +86,10 @@ def _plain(url: str) -> Place:
     else:
         options.setdefault("db", _database(parts.path))
         options["db"] = int(options["db"])
-        options["host"], options["port"] = parts.hostname or "localhost", parts.port or 6379
+        options["host"], options["port"] = parts.hostname or "localhost", parts.port or PORT
         shown = f"{parts.scheme}://{options['host']}:{options['port']}/{options['db']}"
     _credentials(parts, options)
-    return Place(shown=shown, kind="server", options=options, encrypted=parts.scheme == "rediss")
+    return Place(shown=shown, kind="server", options=options, encrypted=bool(tls) or parts.scheme == "rediss")
 
 
 def _behind_sentinels(url: str, given: Mapping[str, Any]) -> Place:
@@ -106,7 +107,7 @@ def _behind_sentinels(url: str, given: Mapping[str, Any]) -> Place:
             "sentinel://… needs the name of the master: set 'master_name' in "
             "result_backend_transport_options or broker_transport_options"
         )
-    hosts = tuple((one.hostname or "localhost", one.port or PORTS[SENTINEL]) for one in parts)
+    hosts = tuple((one.hostname or "localhost", one.port or SENTINEL_PORT) for one in parts)
     names = ";".join(f"sentinel://{host}:{port}" for host, port in hosts)
     return Place(
         shown=f"{names}/{options['db']}?master_name={master}",
@@ -126,7 +127,7 @@ def _in_cluster(url: str) -> Place:
     hosts = []
     for address in addresses.split(","):
         one = urlsplit(f"//{address}")
-        hosts.append((one.hostname or "localhost", one.port or 6379))
+        hosts.append((one.hostname or "localhost", one.port or PORT))
     if parts.path.strip("/") not in {"", "0"}:
         raise ConfigurationError("a Redis Cluster has database 0 only; take the number off the URL")
     if user:
@@ -148,7 +149,7 @@ def _query(query: str) -> dict[str, Any]:
     for name, value in parse_qsl(query):
         if name in _NOT_FOR_US:
             continue
-        parse = URL_QUERY_ARGUMENT_PARSERS.get(name)
+        parse: Any = URL_QUERY_ARGUMENT_PARSERS.get(name)
         options[name] = _verify(value) if name == "ssl_cert_reqs" else parse(value) if parse else value
     return options
 
