@@ -52,10 +52,6 @@ def make_app(folder: Path, settings: dict[str, Any]) -> tuple[Celery, JobTrack]:
     """
     app = Celery("crash", set_as_current=False)
     app.conf.update({**QUICKENED, **settings, "jobtrack_spool_dir": str(spool_folder(folder))})
-    if app.conf.jobtrack_strategy.startswith("redis"):
-        from celery_jobtrack.strategies.redis.store import RedisStore
-
-        app.conf.jobtrack_strategy = RedisStore(app.conf.jobtrack_strategy, namespace="default")
     jobtrack = JobTrack(app)
     _add_tasks(app, folder / journal.BODIES)
     app.finalize()
