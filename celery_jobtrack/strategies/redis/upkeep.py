@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 500
 """How many records one script looks at, or removes: some milliseconds."""
+SCRIPTS = 100
+"""How many such scripts one call makes, at most."""
 
 
 class Upkeep(RedisBase):
@@ -112,7 +114,7 @@ class Upkeep(RedisBase):
         A call that got no further for all that must stay, as the members of a large group that is not
         over, is continued by the next: or it would never see what lies behind them.
         """
-        removed = 0
+        removed: int = 0
         place = self._continued.pop(what, begin)
         for _ in range(SCRIPTS):
             some, following = prune(limit - removed, place)
