@@ -114,7 +114,7 @@ class Upkeep(RedisBase):
         A call that got no further for all that must stay, as the members of a large group that is not
         over, is continued by the next: or it would never see what lies behind them.
         """
-        removed = 0
+        removed: int = 0
         place = self._continued.pop(what, begin)
         for _ in range(SCRIPTS):
             some, following = prune(limit - removed, place)
