@@ -101,11 +101,9 @@ def fill(store: RedisStore, client: redis.Redis, jobs: int) -> str:
             )
         )
     store.end_filling(group_id, "bench")
-    for event in store.claim_events("bench", limit=10):
-        store.acknowledge_event(event.id, "bench")
-    while events := store.claim_events(store.claimant, limit=1000):
-        for event in events:
-            store.acknowledge_event(event.id, "bench")
+    while events := list(store.claim_events("bench", limit=1000)):
+        while events:
+            events += store.acknowledge_event(events.pop().id, "bench")
     used = client.info("memory")["used_memory"] - before
     print(f"{jobs} finished jobs in groups of {MEMBERS}: {used / jobs:.0f} bytes each, all included")
     return group_id

@@ -10,7 +10,7 @@ import pytest
 
 from tests import missing_servers, suites
 from tests.leftovers import Leftovers
-from tests.servers import mariadb, postgresql, rabbitmq, redis, redis_cluster
+from tests.servers import mariadb, postgresql, rabbitmq, redis, redis_cluster, redis_sentinel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,3 +65,10 @@ def redis_cluster_server() -> Iterator[redis_cluster.RedisCluster]:
     """A Redis Cluster for the whole session: empty it with ``flush()``, and leave it running."""
     with missing_servers.running(redis_cluster.start) as server:
         yield server
+
+
+@pytest.fixture
+def redis_sentinel_trio() -> Iterator[redis_sentinel.SentinelTrio]:
+    """A master, its replica and a sentinel, for one test that may end them."""
+    with missing_servers.running(redis_sentinel.start) as servers:
+        yield servers

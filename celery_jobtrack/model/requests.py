@@ -213,7 +213,11 @@ class GroupQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page of a listing; ``cursor`` asks for the next one and is None on the last."""
+    """One page of a listing; ``cursor`` asks for the next one and is None on the last.
+
+    Only the cursor tells whether there is more: a store that has no index for a filter may look through
+    a part of its records for each page, which is short then, or empty.
+    """
 
     items: tuple[Any, ...]
     cursor: str | None = None

@@ -59,6 +59,8 @@ def translate(error: Exception, place: Place, namespace: str) -> Exception:
     if "WRONGTYPE" in text:
         return SchemaMismatch(f"{place.shown}: {_foreign(namespace)}")
     meaning = _meaning(error, text)
+    if meaning == _MEANINGS["MOVED"] and place.kind == "cluster":
+        meaning = _MEANINGS["ASK"]
     if meaning is not None:
         return StoreUnavailable(f"{place.shown}: {meaning.format(namespace=namespace)}")
     if isinstance(error, exceptions.TimeoutError):

@@ -26,6 +26,10 @@ SCRIPTS = 100
 class Upkeep(RedisBase):
     """Finds what is late by index, removes what is old, and grants leases to one holder at a time."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._continued: dict[tuple[object, ...], bytes] = {}
+
     def due_groups(self, limit: int) -> Sequence[str]:
         return self._ids("due_groups", limit)
 
@@ -83,7 +87,7 @@ class Upkeep(RedisBase):
                 b"%d" % LOOKED_AT,
             )
 
-        return _in_pieces(prune, limit, b"")
+        return self._in_pieces(("jobs", state, only, never), prune, limit, b"")
 
     def prune_groups(self, completed_before: datetime, limit: int) -> int:
         before = b"%d" % to_microseconds(completed_before)
@@ -91,7 +95,7 @@ class Upkeep(RedisBase):
         def prune(left: int, begin: bytes) -> Any:
             return self._ask("prune_groups", before, b"%d" % left, begin, b"%d" % LOOKED_AT)
 
-        return _in_pieces(prune, limit, b"0")
+        return self._in_pieces(("groups",), prune, limit, b"0")
 
     def prune_workers(self, gone_before: datetime, limit: int) -> int:
         removed: int = self._run("prune_workers", b"%d" % to_microseconds(gone_before), b"%d" % limit)
@@ -104,14 +108,19 @@ class Upkeep(RedisBase):
         found = self._ask(name, *arguments)
         return [load_job(unpack_id(found[at]), found[at + 1]) for at in range(0, len(found), 2)]
 
+    def _in_pieces(self, what: tuple[object, ...], prune: Any, limit: int, begin: bytes) -> int:
+        """Prune by as many bounded scripts as it takes, each beginning where the one before ended.
 
-def _in_pieces(prune: Any, limit: int, begin: bytes) -> int:
-    """Prune by as many bounded scripts as it takes, each beginning where the one before ended."""
-    removed = 0
-    for _ in range(SCRIPTS):
-        some, following = prune(limit - removed, begin)
-        removed += some
-        if following is False or removed >= limit:
-            break
-        begin = b"%d" % following
-    return removed
+        A call that got no further for all that must stay, as the members of a large group that is not
+        over, is continued by the next: or it would never see what lies behind them.
+        """
+        removed: int = 0
+        place = self._continued.pop(what, begin)
+        for _ in range(SCRIPTS):
+            some, following = prune(limit - removed, place)
+            removed += some
+            if following is False or removed >= limit:
+                return removed
+            place = b"%d" % following
+        self._continued[what] = place
+        return removed

@@ -1,7 +1,7 @@
 -- uses: jobs groups
 -- Remove jobs that ended in one state before a time, oldest first by their end, with all that is theirs.
 -- Guards: never one that is counted in a generation that is not over, nor one whose group has an event
--- to deliver. Groups' counters stay.
+-- to deliver, nor one whose eta is not before then: its message is still to come. Groups' counters stay.
 -- ARGV: 2 state, 3 time, 4 limit, 5 only these tasks, 6 none of these tasks, 7 page to begin at or '',
 --       8 how many to look at
 -- Gives [how many were removed, page to go on at or false].
@@ -19,6 +19,7 @@ local only, never = ARGV[5] ~= '' and set(ARGV[5]), set(ARGV[6])
 
 local function is_kept(job)
   if only and not only[job[J.task]] or never[job[J.task]] then return true end
+  if job[J.eta] and job[J.eta] >= before then return true end
   if not open_group(job[J.group_id]) then return false end
   return job[J.generation] == group[G.generation] and not group[G.completed_at]
     or call('EXISTS', root .. ':ge:' .. group_id) == 1
