@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs fix clean
+.PHONY: help demo test crash lint types docs bench fix clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,9 +21,13 @@ help: ## this list
 demo: $(STAMPS)/package ## the example application: real jobs, a real worker (ARGS="--path DIR" for another tree)
 	@exec $(BIN)/python -m example_app $(ARGS)
 
-test: $(STAMPS)/test ## all tests, with throw-away servers (ARGS="-k name" is passed to pytest)
+test: $(STAMPS)/test ## all tests, with throw-away servers (ARGS="-k name" or "tests/matrix --full-matrix" goes to pytest)
 	@tools/install-servers
-	$(BIN)/python -m pytest $(ARGS)
+	@tools/run-tests $(BIN)/python $(ARGS)
+
+crash: $(STAMPS)/test ## 50 rounds for each store in which something dies (ARGS="--seed 1 --round 17 --store redis")
+	@tools/install-servers
+	$(BIN)/python -m tests.crash $(ARGS)
 
 lint: $(STAMPS)/lint ## style, format, and the layers of the architecture
 	$(BIN)/ruff check .
@@ -35,6 +39,10 @@ types: $(STAMPS)/types ## mypy, strict
 
 docs: $(STAMPS)/docs ## the documentation, into docs/_build/html
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --builder html docs docs/_build/html
+
+bench: $(STAMPS)/bench ## what tracking costs, against peers (ARGS="workers --pairs 9"; ARGS=--help lists the others)
+	@tools/install-servers
+	$(BIN)/python -m benchmarks $(ARGS)
 
 fix: $(STAMPS)/lint ## let ruff format, and mend what it can
 	$(BIN)/ruff format .
@@ -61,7 +69,7 @@ $(STAMPS)/package: $(STAMPS)/venv
 	@$(INSTALL) --editable .
 	@touch $@
 
-$(STAMPS)/test $(STAMPS)/lint $(STAMPS)/docs: $(STAMPS)/package
+$(STAMPS)/test $(STAMPS)/lint $(STAMPS)/docs $(STAMPS)/bench: $(STAMPS)/package
 	@echo "installing what '$(@F)' needs into $(VENV)"
 	@$(INSTALL) --group $(@F)
 	@touch $@

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.errors import ConfigurationError
+from celery_jobtrack.model.retention import Retention
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +22,8 @@ NAMESPACE = re.compile(r"[a-z0-9_]{1,24}")
 
 LONGEST = 10 * 366 * 86_400.0
 """Seconds; longer spans lead out of the calendar."""
+
+LOST_POLICIES = ("auto", "fail", "requeue")
 
 REDACTED = ("password", "passwd", "secret", "token", "api_key", "apikey", "authorization", "credential")
 """Parts of argument names whose values are not shown or kept, unless ``jobtrack_redact`` says otherwise."""
@@ -55,10 +59,43 @@ def check_seconds(name: str, value: Any, error: type[Exception]) -> float:
         raise error(f"{name} = {value!r}: {reason}") from None
 
 
+def _retention(value: Any) -> Retention:
+    return Retention().overridden(value, _seconds)
+
+
+def retention_of_task(task: str, given: Any, app: Retention) -> Retention:
+    """The retention of a task's jobs, where the task has one of its own.
+
+    Args:
+        task: The task's name.
+        given: What the task declares.
+        app: What holds for what it does not declare.
+
+    Raises:
+        ConfigurationError: The declaration is wrong.
+    """
+    try:
+        return app.overridden_for_a_task(given, _seconds)
+    except ValueError as error:
+        raise ConfigurationError(f"task {task}: retention = {given!r}: {error}") from None
+
+
 def _namespace(value: Any) -> str:
     if isinstance(value, str) and NAMESPACE.fullmatch(value):
         return value
     raise ValueError("it must be 1 to 24 lower-case letters, digits or underscores")
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("it must be a whole number, 0 or more")
+    return value
+
+
+def _path(value: Any) -> str | None:
+    if value is None or (isinstance(value, (str, os.PathLike)) and os.fspath(value)):
+        return None if value is None else str(os.fspath(value))
+    raise ValueError("it must be the path of a folder")
 
 
 def _one_of(*choices: str) -> Callable[[Any], str]:
@@ -110,10 +147,18 @@ class Settings:
     """Seconds between two heartbeats of a worker."""
     lease: float = _setting(default=45.0, check=_seconds)
     """Seconds without a heartbeat after which a worker is given up."""
+    lost_policy: str = _setting(default="auto", check=_one_of(*LOST_POLICIES))
+    """What becomes of a job whose worker was lost: ``auto`` runs it again where Celery would."""
+    max_lost: int = _setting(default=3, check=_count)
+    """How often a job that was lost is run again; then it fails as a poison pill."""
     lost_message_after: float = _setting(default=30.0, check=_seconds)
     """Seconds after which a job that has not started is suspected to have lost its message."""
     on_store_error: str = _setting(default="spool", check=_one_of("spool", "raise"))
     """What a dispatch without a group does that cannot be recorded: go on, or raise ``StoreUnavailable``."""
+    spool_dir: str | None = _setting(default=None, check=_path)
+    """Folder of what could not be recorded while the store was away; found by itself when not set."""
+    retention: Retention = _setting(default=Retention(), check=_retention)
+    """How long what has ended is kept, by state."""
     store_wait: float = _setting(default=15.0, check=_seconds)
     """Seconds for which a starting worker waits for the store."""
 

@@ -12,16 +12,21 @@ from celery_jobtrack.features.inspection import Inspection
 from celery_jobtrack.features.job_classes import JobClasses
 from celery_jobtrack.integration import bootstep, publish, tasks
 from celery_jobtrack.integration import signals as celery_signals
+from celery_jobtrack.integration.cancelling import cancel
+from celery_jobtrack.integration.queries import check_age, check_final_states
 from celery_jobtrack.integration.runtime import Runtime
+from celery_jobtrack.tracking.pruner import Pruned, Pruner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import timedelta
 
     from celery import Celery
 
     from celery_jobtrack.config import Settings
     from celery_jobtrack.integration.result import TrackedResult
     from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.state import JobState
     from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.tracking.checker import Tick
 
@@ -91,16 +96,57 @@ class JobTrack:
         """Find class-style jobs in these packages when they are first needed, as Celery finds tasks."""
         self.jobs.autodiscover(*packages)
 
-    def cancel(self, job_id: str) -> bool:
+    def cancel(self, job_id: str, *, terminate: bool = False, signal: str = "SIGTERM") -> bool:
         """See that a job does not run: a queued one never starts, a running one is told.
+
+        Args:
+            job_id: The job's id.
+            terminate: Whether its worker is asked to end a running body by force, too. Pools of
+                processes, gevent and eventlet can; threads and solo cannot, and go on.
+            signal: What a process is sent: ``"SIGTERM"``, ``"SIGKILL"``, …
 
         Returns:
             Whether the job ended by this call; False when it is running or had ended.
 
         Raises:
             UnknownJob: It was never recorded.
+            InvalidPayload: There is no such signal.
+            kombu.exceptions.OperationalError: The broker takes no message to the worker; the job is
+                told all the same.
         """
-        return self.runtime.tracker.cancel(job_id).applied
+        return cancel(self.runtime, job_id, terminate=terminate, signal=signal)
+
+    def prune(
+        self,
+        *,
+        older_than: float | timedelta | None = None,
+        states: Iterable[JobState | str] | None = None,
+        on_chunk: Callable[[Pruned], None] | None = None,
+    ) -> Pruned:
+        """Delete what has been kept for long enough; the checker does the same, bit by bit.
+
+        Args:
+            older_than: Seconds or a ``timedelta``, for all tasks and everything, instead of
+                ``jobtrack_retention`` and instead of ``retention`` of a task. A job that a broker
+                delivers again after that runs again.
+            states: Only jobs that ended in these; groups and workers stay then.
+            on_chunk: Is called after each chunk, with what was deleted until then.
+
+        Returns:
+            How many jobs, groups and workers were deleted.
+
+        Raises:
+            InvalidPayload: A time or a state is not one.
+            ConfigurationError: A task's ``retention`` is wrong.
+        """
+        seconds = check_age(older_than)
+        wanted = None if states is None else check_final_states(states)
+        pruned = Pruned()
+        for chunk in Pruner(self.runtime.tracker).prune(older_than=seconds, states=wanted):
+            pruned += chunk
+            if on_chunk is not None:
+                on_chunk(pruned)
+        return pruned
 
     def check(self) -> Tick | None:
         """Run one tick of the checker; None when another process is at it."""

@@ -22,14 +22,21 @@ def in_ci() -> bool:
 
 
 @contextmanager
-def running(start: Callable[[], Server]) -> Iterator[Server]:
-    """The server that ``start`` gives, stopped at the end; skips, in CI fails, if it is not installed."""
+def skipping() -> Iterator[None]:
+    """Skips the test, in CI fails it, when a server turns out not to be installed."""
     try:
-        server = start()
+        yield
     except ServerMissingError as missing:
         if in_ci():
             pytest.fail(f"{missing} (CI runs every test: a missing server is a failure)", pytrace=False)
         pytest.skip(f"{SKIPPED}{missing}")
+
+
+@contextmanager
+def running(start: Callable[[], Server]) -> Iterator[Server]:
+    """The server that ``start`` gives, stopped at the end; skips, in CI fails, if it is not installed."""
+    with skipping():
+        server = start()
     with server:
         yield server
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.argument("group_id", metavar="ID", type=Name())
 @click.option("--watch", is_flag=True, help="Follow it until it has completed; exit code 0 then.")
 @click.option("--cancel", is_flag=True, help="Cancel what has not started; running jobs are told.")
+@click.option("--terminate", is_flag=True, help="With --cancel: end running jobs by force.")
 @click.option("--members", is_flag=True, help="List its newest jobs too.")
 @click.option(
     "--interval",
@@ -29,7 +30,14 @@ if TYPE_CHECKING:
 )
 @pass_surface
 def group(
-    surface: Surface, group_id: str, *, watch: bool, cancel: bool, members: bool, interval: float
+    surface: Surface,
+    group_id: str,
+    *,
+    watch: bool,
+    cancel: bool,
+    terminate: bool,
+    members: bool,
+    interval: float,
 ) -> None:
     """Show, watch or cancel one group, given by its id or key.
 
@@ -43,9 +51,11 @@ def group(
     """  # noqa: D301
     if watch and members:
         raise click.UsageError("--watch and --members do not go together")
+    if terminate and not cancel:
+        raise click.UsageError("--terminate goes with --cancel")
     found = surface.find_group(group_id)
     if cancel:
-        _cancel(surface, found)
+        _cancel(surface, found, terminate=terminate)
     if watch:
         from celery_jobtrack.cli.watch import follow
 
@@ -71,19 +81,21 @@ def _describe(surface: Surface, found: JobGroup, *, members: bool) -> None:
     surface.answer(answer, show)
 
 
-def _cancel(surface: Surface, found: JobGroup) -> None:
+def _cancel(surface: Surface, found: JobGroup, *, terminate: bool) -> None:
     surface.load_tasks()
     before = found.record
-    found.cancel()
-    if before.is_over or before.state is found.record.state:
+    with surface.reaching_the_broker():
+        found.cancel(terminate=terminate)
+    if before.is_over or (before.state is found.record.state and not terminate):
         how = "completed" if before.is_over else "been cancelled"
         surface.say(f"The group had {how} before; nothing was changed.")
         return
     status = found.status()
     ended = status.revoked - before.totals.revoked
+    force = " and to be ended by force" if terminate else ""
     surface.say(
         f"The group is cancelled: {ended} queued {_jobs(ended)} ended, "
-        f"{status.started} running {_jobs(status.started)} told, {status.outstanding} outstanding."
+        f"{status.started} running {_jobs(status.started)} told{force}, {status.outstanding} outstanding."
     )
 
 

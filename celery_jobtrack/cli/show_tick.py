@@ -17,6 +17,7 @@ _DID = (
     ("republished", "published {} again that seemed lost", "message"),
     ("groups", "counted {} anew that were due", "group"),
     ("repaired", "mended the counters of {}: that is a bug, please report it", "group"),
+    ("pruned", "deleted {} that had been kept for long enough", "old row"),
 )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_jobtrack.errors import ConfigurationError, UnknownGroup
+from celery_jobtrack.errors import ConfigurationError, JobTrackError, UnknownGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime, tzinfo
 
     from rich.console import Console, RenderableType
@@ -74,6 +75,16 @@ class Surface:
                 f"the tasks of app {self._context.app.main!r} cannot be imported: "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+    @contextmanager
+    def reaching_the_broker(self) -> Iterator[None]:
+        """For what sends workers a message: that the broker takes none is said in one line."""
+        from kombu.exceptions import OperationalError
+
+        try:
+            yield
+        except OperationalError as error:
+            raise JobTrackError(f"it is recorded, but the broker takes no message: {error}") from error
 
     def find_group(self, name: str) -> JobGroup:
         """The group with this id or, if there is none, with this key. Raises UnknownGroup."""

@@ -51,6 +51,19 @@ def at(then: datetime) -> str:
     return f"{then.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
+class Span(click.ParamType):  # type: ignore[type-arg] # not generic before click 8.4
+    """A length of time: ``90s``, ``30m``, ``2h``, ``7d``, ``1w``."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A ``timedelta``."""
+        found = _parsed(str(value))
+        if found is None:
+            self.fail(f"{value!r} is not a length of time: use 90s, 30m, 2h, 7d or 1w", param, ctx)
+        return found
+
+
 class Since(click.ParamType):  # type: ignore[type-arg] # not generic before click 8.4
     """A time in the past: so long ago, or a date."""
 
@@ -58,14 +71,21 @@ class Since(click.ParamType):  # type: ignore[type-arg] # not generic before cli
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """A ``timedelta`` for ``90s``, ``30m``, ``2h``, ``7d``, ``1w``; else a ``datetime``."""
-        found = re.fullmatch(r"(\d{1,12}) ?(s|m|min|h|d|w)", str(value).strip().lower())
-        if found is not None and int(found[1]) * _UNITS[found[2]] <= _LONGEST.total_seconds():
-            return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+        found = _parsed(str(value))
+        if found is not None:
+            return found
         try:
             # Python 3.10 does not know the Z.
             return datetime.fromisoformat(re.sub("[zZ]$", "+00:00", str(value).strip()))
         except ValueError:
             self.fail(f"{value!r} is not a time: use 90s, 30m, 2h, 7d, or 2026-12-31T10:00", param, ctx)
+
+
+def _parsed(typed: str) -> timedelta | None:
+    found = re.fullmatch(r"(\d{1,12}) ?(s|m|min|h|d|w)", typed.strip().lower())
+    if found is None or int(found[1]) * _UNITS[found[2]] > _LONGEST.total_seconds():
+        return None
+    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
 
 
 def resolve_since(since: timedelta | datetime, *, now: datetime, zone: tzinfo) -> datetime:

@@ -16,6 +16,7 @@ from celery.result import assert_will_not_block  # type: ignore[attr-defined] # 
 
 from celery_jobtrack.config import check_seconds
 from celery_jobtrack.errors import InvalidPayload, JobTrackError, UnknownGroup
+from celery_jobtrack.integration.cancelling import check_signal, terminate_members
 from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
 from celery_jobtrack.model.group import GroupRecord
 from celery_jobtrack.model.names import check_name
@@ -264,17 +265,30 @@ class JobGroup:
         self.record = changed.group
         return self
 
-    def cancel(self) -> JobGroup:
+    def cancel(self, *, terminate: bool = False, signal: str = "SIGTERM") -> JobGroup:
         """Cancel what has not started. Running jobs see ``self.cancelled`` and go on or stop.
 
         The flag is one write; jobs that are queued are refused at their start, and are ended in
         chunks, of which the first is done here and the others by the checker.
+
+        Args:
+            terminate: Whether workers are asked to end the running jobs by force, too. Pools of
+                processes, gevent and eventlet can; threads and solo cannot, and go on.
+            signal: What a process is sent: ``"SIGTERM"``, ``"SIGKILL"``, …
+
+        Raises:
+            InvalidPayload: There is no such signal.
+            kombu.exceptions.OperationalError: The broker takes no message to the workers; the group
+                is cancelled all the same.
         """
+        check_signal(signal)
         if self._is_inert():
             return self
         changed = self._runtime.tracker.change_group(self._runtime.store.cancel_group(self.record.id))
         Sweeper(self._runtime.tracker).cancel_members(self.record.id)
         self.record = changed.group
+        if terminate:
+            terminate_members(self._runtime, self.record.id, signal=signal)
         return self.refresh()
 
     @contextmanager

@@ -31,6 +31,7 @@ _TASK_OPTIONS = (
     "group_required",
     "tracking_strategy",
     "record_args",
+    "retention",
 )
 MISSING: Any = object()
 

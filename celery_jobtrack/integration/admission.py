@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from celery import states
-from celery.exceptions import Ignore, SoftTimeLimitExceeded
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from celery_jobtrack.errors import GroupNotSet, StoreUnavailable
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import Header
 from celery_jobtrack.integration.origin import origin_of_request
+from celery_jobtrack.integration.reruns import may_rerun
 from celery_jobtrack.integration.running import ATTRIBUTE, INNER, Running, running_of
 from celery_jobtrack.integration.runtime import Runtime
 from celery_jobtrack.model.requests import FinishRequest, StartRequest
@@ -22,6 +24,7 @@ from celery_jobtrack.model.state import Outcome, Reason
 
 if TYPE_CHECKING:
     from celery_jobtrack.model.job import ErrorInfo
+    from celery_jobtrack.model.requests import StartResult
 
 logger = logging.getLogger(__name__)
 
@@ -45,34 +48,71 @@ def admit(task: Any) -> None:
     if header is None and not runtime.tracks(task.name):
         return
     setattr(request, _SEEN, True)
-    running = _ask(runtime, task, header or Header())
+    running = _ask(runtime, task, request, header)
     setattr(request, ATTRIBUTE, running)
-    _write_started(task)
+    if getattr(task, "writes_started", False):
+        _write_started(task, request)
     if getattr(task, "group_required", False) and running.start.origin.group_id is None:
         raise GroupNotSet(
             f"task {task.name} runs in a group only (group_required = True) and its message names none"
         )
 
 
-def _ask(runtime: Runtime, task: Any, header: Header) -> Running:
-    origin = origin_of_request(runtime, task, header)
-    start = StartRequest(origin=origin, token=uuid.uuid4().hex, worker=runtime.worker())
-    try:
-        result = runtime.tracker.start(start)
-    except StoreUnavailable as error:
-        logger.error("job %s runs unrecorded for now: %s", origin.job_id, error)  # noqa: TRY400
+def _ask(runtime: Runtime, task: Any, request: Any, header: Header | None) -> Running:
+    start = StartRequest(
+        origin=origin_of_request(runtime, task, request, header),
+        token=uuid.uuid4().hex,
+        worker=runtime.worker(),
+        reruns=may_rerun(runtime.settings, task),
+    )
+    header = header or Header()
+    result = _start(runtime, task, start, header)
+    if result is None:
         return Running(runtime, start, header, None)
     if not result.admitted:
-        logger.info("job %s (%s) is not run: %s", origin.job_id, task.name, result.refusal)
+        logger.info("job %s (%s) is not run: %s", start.origin.job_id, task.name, result.refusal)
         raise Ignore(f"not run: {result.refusal}")
     return Running(runtime, start, header, result.job)
 
 
-def _write_started(task: Any) -> None:
+def _start(runtime: Runtime, task: Any, start: StartRequest, header: Header) -> StartResult | None:
+    """What the store says; None when it is away and the body runs all the same.
+
+    A message that comes a second time may be that of a job which is running or has run, which only the
+    store knows. So it waits for the store, or goes back.
+    """
+    if not _is_second_message(task, start, header):
+        return runtime.recorder.start(start)
+    deadline = time.monotonic() + runtime.settings.store_wait
+    while True:
+        try:
+            return runtime.tracker.start(start)
+        except StoreUnavailable as error:
+            if time.monotonic() < deadline:
+                time.sleep(0.5)
+                continue
+            job_id = start.origin.job_id
+            logger.warning(
+                "job %s came a second time and is not run while the store is away: %s", job_id, error
+            )
+            if task.acks_late:
+                raise Reject(f"not run: {error}", requeue=True) from error
+            # The job is recorded as queued, if it has not run: the checker publishes it again.
+            raise Ignore(f"not run: {error}") from error
+
+
+def _is_second_message(task: Any, start: StartRequest, header: Header) -> bool:
+    if task.request.is_eager:
+        return False
+    redelivered = bool((task.request.delivery_info or {}).get("redelivered"))
+    # Redelivered without acks_late was never acknowledged, so it was never started.
+    return header.copy > 0 or (redelivered and task.acks_late and not start.reruns)
+
+
+def _write_started(task: Any, request: Any) -> None:
     """Celery's own STARTED, which Celery would write before asking us (see ``TrackedTask.bind``)."""
-    request = task.request
     ignore = request.ignore_result if request.ignore_result is not None else task.ignore_result
-    if getattr(task, "writes_started", False) and not request.is_eager and not ignore:
+    if not request.is_eager and not ignore:
         meta = {"pid": os.getpid(), "hostname": request.hostname}
         task.backend.store_result(request.id, meta, states.STARTED, request=request)
 
@@ -88,14 +128,10 @@ def conclude(task: Any, state: str | None, retval: Any) -> None:
     outcome, reason, error = ending
     running.closed = True
     _flush_progress(running)
-    try:
-        result = running.runtime.tracker.finish(
-            FinishRequest(start=running.start, outcome=outcome, reason=reason, error=error)
-        )
-    except StoreUnavailable:
-        logger.exception("the end of job %s (%s) is not recorded", running.start.origin.job_id, outcome)
-        return
-    if not result.applied:
+    result = running.runtime.recorder.finish(
+        FinishRequest(start=running.start, outcome=outcome, reason=reason, error=error)
+    )
+    if result is not None and not result.applied:
         logger.warning(
             "job %s ended as %s, but this attempt had been closed before: the outcome is kept beside it",
             running.start.origin.job_id,

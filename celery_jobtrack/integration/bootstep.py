@@ -12,11 +12,14 @@ from celery.worker.request import Request
 from kombu.utils.imports import symbol_by_name
 
 from celery_jobtrack.errors import JobTrackError
+from celery_jobtrack.integration.aside import Aside
 from celery_jobtrack.integration.loop import Loop
+from celery_jobtrack.integration.pool_watch import PoolWatch
 from celery_jobtrack.integration.request import TrackedRequest
 from celery_jobtrack.integration.runtime import NEVER_TRACKED, Runtime
 from celery_jobtrack.integration.task import track
 from celery_jobtrack.tracking.reaper import Reaper
+from celery_jobtrack.tracking.roll_call import RollCall
 
 if TYPE_CHECKING:
     from celery_jobtrack.tracking.checker import Checker
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UID = "celery_jobtrack"
+REPLAY_INTERVAL = 0.5
+"""Seconds between two looks at the spool, which is a folder on this machine and nearly always empty."""
 
 
 class JobTrackStep(bootsteps.StartStopStep):
@@ -35,6 +40,7 @@ class JobTrackStep(bootsteps.StartStopStep):
         super().__init__(parent, **kwargs)
         self._loops: list[Loop] = []
         self._checker: Checker | None = None
+        self._reaper: Reaper | None = None
         self._gone = False
         runtime = Runtime.of(parent.app)
         assert runtime is not None
@@ -46,15 +52,27 @@ class JobTrackStep(bootsteps.StartStopStep):
                 runtime.runs_bodies()
             parent.jobtrack = self
 
-    def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+    def start(self, parent: Any) -> None:
         """Keep the lease, and compete for the checker's."""
         runtime, settings = self._runtime, self._runtime.settings
+        runtime.aside = Aside("jobtrack-aside")
         worker = runtime.identity.worker()
-        store = runtime.store
         self._checker = runtime.checker()
+        self._reaper = Reaper(runtime.tracker, settings)
+        roll_call = RollCall(runtime.tracker, self._reaper, worker.id, PoolWatch(parent).is_running)
+
+        def beat() -> None:
+            runtime.store.heartbeat(worker, settings.lease)
+            assert self._reaper is not None
+            self._reaper.observe()
+            # The end of an attempt that nothing runs may be in the spool.
+            if runtime.recorder.has_nothing_kept():
+                roll_call.tick()
+
         self._loops = [
-            Loop("jobtrack-heartbeat", lambda: store.heartbeat(worker, settings.lease), settings.heartbeat),
+            Loop("jobtrack-heartbeat", beat, settings.heartbeat),
             Loop("jobtrack-checker", self._checker.tick, settings.check_interval),
+            Loop("jobtrack-replay", runtime.recorder.replay, REPLAY_INTERVAL),
         ]
         for loop in self._loops:
             loop.start()
@@ -68,13 +86,19 @@ class JobTrackStep(bootsteps.StartStopStep):
         if self._gone:
             return
         self._gone = True
+        if self._runtime.aside is not None:
+            self._runtime.aside.stop()
+            self._runtime.aside = None
         for loop in self._loops:
             loop.stop()
+        worker_id = self._runtime.identity.worker().id
         try:
             if self._checker is not None:
                 self._checker.hand_over()
-            self._runtime.store.stop_worker(self._runtime.identity.worker().id)
-            Reaper(self._runtime.tracker).tick()
+            self._runtime.recorder.replay()
+            self._runtime.store.stop_worker(worker_id)
+            if self._reaper is not None:
+                self._reaper.close_left(worker_id)
         except JobTrackError as error:
             logger.warning("the worker leaves without a goodbye: %s; its lease will end by itself", error)
         self._runtime.close()

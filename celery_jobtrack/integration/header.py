@@ -20,6 +20,8 @@ class Header:
     tags: tuple[str, ...] = ()
     run: int = 1
     max_retries: int | None = None
+    copy: int = 0
+    """How many copies of the message were published before, because it seemed lost."""
 
     def dump(self) -> dict[str, Any]:
         """As it stands in the message."""
@@ -32,6 +34,8 @@ class Header:
             dumped["run"] = self.run
         if self.max_retries is not None:
             dumped["max_retries"] = self.max_retries
+        if self.copy:
+            dumped["copy"] = self.copy
         return dumped
 
     @classmethod
@@ -45,6 +49,7 @@ class Header:
             tags=tuple(found.get("tags") or ()),
             run=found.get("run") or 1,
             max_retries=found.get("max_retries"),
+            copy=found.get("copy") or 0,
         )
 
     @classmethod

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.integration import backend
+from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import Kept
+from celery_jobtrack.integration.retentions import retentions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import JobRecord
+    from celery_jobtrack.model.retention import Retentions
     from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
 
 logger = logging.getLogger(__name__)
@@ -34,6 +38,9 @@ class CeleryPorts:
 
     def strategies_for(self, task: str) -> Iterable[TrackingStrategy]:
         return self._runtime.strategies_for(task)
+
+    def retentions(self) -> Retentions:
+        return retentions_of(self._runtime.app, self._runtime.settings)
 
     def group_for(self, record: GroupRecord) -> Any:
         return self._runtime.group_for(record)
@@ -57,8 +64,13 @@ class CeleryPorts:
         consumed = amqp.queues.consume_from
         return None if not consumed or amqp.default_queue.name in consumed else str(next(iter(consumed)))
 
-    def publish_again(self, job: JobRecord, message: bytes) -> None:  # noqa: ARG002 - the message has all
+    def nothing_kept(self) -> bool:
+        return self._runtime.recorder.has_nothing_kept()
+
+    def publish_again(self, job: JobRecord, message: bytes) -> None:
         kept = Kept(message)
+        header = Header.load(kept.headers) or Header()
+        kept.headers[KEY] = replace(header, copy=job.copies + job.attempts + 1).dump()
         app = self._runtime.app
         with app.producer_or_acquire() as producer:
             app.amqp.send_untracked(producer, kept.task, kept.message(), **kept.options)

@@ -97,6 +97,8 @@ class _Publication:
         self._options = options
         self._headers: dict[str, Any] = {**message.headers, **(options.get("headers") or {})}
         self._running = self._running_here()
+        self._is_known = True
+        """Whether the store knows of the job already; False when that is still in the spool."""
 
     def run(self, producer: Any) -> Any:
         header = self._header()
@@ -104,12 +106,11 @@ class _Publication:
             return self._send(producer, self._name, self._message, **self._options)
         origin, kept = self._prepare(header)
         self._message.headers[KEY] = header.dump()
-        recorded = self._record(origin, kept, header)
+        self._record(origin, kept, header)
         try:
             return self._send(producer, self._name, self._message, **self._options)
         except Exception as error:
-            if recorded:
-                self._publish_failed(origin, error)
+            self._publish_failed(origin, error)
             raise
 
     def _running_here(self) -> Running | None:
@@ -193,20 +194,20 @@ class _Publication:
             )
             return None
 
-    def _record(self, origin: Origin, kept: bytes | None, header: Header) -> bool:
-        try:
-            if self._running is not None:
-                self._record_next(self._running.start, origin, kept, self._running)
-            elif origin.retries and (start := self._start_in_lost_child(origin)) is not None:
-                self._record_next(start, origin, kept, None)
-            else:
-                self._runtime.tracker.enqueue(EnqueueRequest(origin=origin, message=kept))
-        except StoreUnavailable as error:
-            if header.group_id is not None or self._runtime.settings.on_store_error == "raise":
-                raise
-            logger.error("a %s job is sent unrecorded, its start will record it: %s", self._name, error)  # noqa: TRY400
-            return False
-        return True
+    def _record(self, origin: Origin, kept: bytes | None, header: Header) -> None:
+        if self._running is not None:
+            self._record_next(self._running.start, origin, kept, self._running)
+            return
+        start = self._start_in_lost_child(origin) if origin.retries else None
+        if start is not None:
+            self._record_next(start, origin, kept, None)
+            return
+        request = EnqueueRequest(origin=origin, message=kept)
+        if header.group_id is not None or self._runtime.settings.on_store_error == "raise":
+            # A new member needs the store, as nobody else would count it.
+            self._runtime.tracker.enqueue(request)
+        else:
+            self._is_known = self._runtime.recorder.enqueue(request) is not None
 
     def _record_next(
         self, start: StartRequest, origin: Origin, kept: bytes | None, running: Running | None
@@ -220,7 +221,7 @@ class _Publication:
             outcome=Outcome.RETRY if retried else Outcome.REPLACED,
             error=describe(error) if error is not None and retried else None,
         )
-        self._runtime.tracker.retry(request)
+        self._runtime.recorder.retry(request)
         if running is not None:
             running.closed = True
 
@@ -229,7 +230,12 @@ class _Publication:
         if not self._runtime.identity.is_set:
             return None
         worker = self._runtime.identity.worker()
-        for attempt in self._runtime.store.attempts(origin.job_id):
+        try:
+            attempts = self._runtime.store.attempts(origin.job_id)
+        except StoreUnavailable as error:
+            logger.warning("%s; the start of the retry of job %s will record it", error, origin.job_id)
+            return None
+        for attempt in attempts:
             if attempt.is_open and attempt.worker_id == worker.id:
                 before = Origin(job_id=origin.job_id, task=origin.task, retries=attempt.retries)
                 return StartRequest(origin=before, token=attempt.token, worker=worker)
@@ -242,9 +248,6 @@ class _Publication:
             reason=Reason.PUBLISH_FAILED,
             error=describe(error),
             only_from=QUEUED,
-            record_unknown=False,
+            record_unknown=not self._is_known,
         )
-        try:
-            self._runtime.tracker.settle(request, tell=self._running is not None)
-        except StoreUnavailable:
-            logger.exception("job %s was not published and stays recorded as ENQUEUED", origin.job_id)
+        self._runtime.recorder.settle(request, tell=self._running is not None)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from celery_jobtrack.config import check_seconds
 from celery_jobtrack.errors import InvalidPayload
+from celery_jobtrack.model.state import FINAL, JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from enum import Enum
 
 S = TypeVar("S", bound="Enum")
@@ -37,3 +41,21 @@ def check_state(kind: type[S], state: Any) -> S | None:
     except ValueError:
         names = ", ".join(str(each.value) for each in kind)
         raise InvalidPayload(f"{str(state)!r} is not a state; it must be one of {names}") from None
+
+
+def check_final_states(states: Iterable[JobState | str]) -> frozenset[JobState]:
+    """Final states, each given as such or by its name. Raises InvalidPayload."""
+    given = [states] if isinstance(states, str) else list(states)
+    wanted = frozenset(check_state(JobState, str(state)) for state in given)
+    for state in wanted - FINAL:
+        raise InvalidPayload(f"jobs that are {state} have not ended")
+    return frozenset(state for state in wanted if state is not None)
+
+
+def check_age(older_than: Any) -> float | None:
+    """Seconds since an end, given as such or as a ``timedelta``; 0 is allowed. Raises InvalidPayload."""
+    if older_than is None:
+        return None
+    if not isinstance(older_than, bool) and older_than in (0, timedelta()):
+        return 0.0
+    return check_seconds("older_than", older_than, InvalidPayload)

@@ -9,6 +9,7 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult, EagerResult, assert_will_not_block  # type: ignore[attr-defined]
 
 from celery_jobtrack.errors import Disabled, UnknownJob
+from celery_jobtrack.integration.cancelling import cancel
 from celery_jobtrack.integration.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -32,16 +33,24 @@ class _AsksTheStore:
             raise UnknownJob(f"job {self.id!r} was never recorded")
         return found
 
-    def cancel(self) -> bool:
+    def cancel(self, *, terminate: bool = False, signal: str = "SIGTERM") -> bool:
         """See that the job does not run: a queued one never starts, a running one is told.
+
+        Args:
+            terminate: Whether its worker is asked to end a running body by force, too. Pools of
+                processes, gevent and eventlet can; threads and solo cannot, and go on.
+            signal: What a process is sent: ``"SIGTERM"``, ``"SIGKILL"``, …
 
         Returns:
             Whether the job ended by this call; False when it is running or had ended.
 
         Raises:
             UnknownJob: It was never recorded.
+            InvalidPayload: There is no such signal.
+            kombu.exceptions.OperationalError: The broker takes no message to the worker; the job is
+                told all the same.
         """
-        return self._runtime().tracker.cancel(self.id).applied
+        return cancel(self._runtime(), self.id, terminate=terminate, signal=signal)
 
     def wait_settled(self, timeout: float | None = None) -> JobRecord:
         """Wait until the job has ended.

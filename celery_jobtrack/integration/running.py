@@ -63,8 +63,8 @@ class Running:
         self.replaced = True
         if not hasattr(sig, "tasks") and not hasattr(sig, "body"):
             return replace(sig)
-        tracker = self.runtime.tracker
-        tracker.finish(FinishRequest(start=self.start, outcome=Outcome.REPLACED))
+        recorder = self.runtime.recorder
+        recorder.finish(FinishRequest(start=self.start, outcome=Outcome.REPLACED))
         self.closed = True
         try:
             return replace(sig)
@@ -74,7 +74,7 @@ class Running:
             request = SettleRequest(
                 origin=self.start.origin, state=JobState.FAILURE, reason=Reason.ERROR, error=describe(error)
             )
-            tracker.settle(request, tell=False)
+            recorder.settle(request, tell=False)
             raise
 
     def progress(self, progress: Progress) -> None:

@@ -15,8 +15,14 @@ from celery_jobtrack.errors import Disabled, SchemaMismatch, StoreUnavailable
 from celery_jobtrack.integration.identity import Identity
 from celery_jobtrack.integration.loop import Loop
 from celery_jobtrack.integration.ports import CeleryPorts
+from celery_jobtrack.integration.reruns import check_policy
+from celery_jobtrack.integration.retentions import warn_of_short_times
+from celery_jobtrack.integration.spool_folder import spool_folder
 from celery_jobtrack.strategies.resolve import resolve, task_strategy
+from celery_jobtrack.tracking.breaker import Breaker
 from celery_jobtrack.tracking.checker import Checker
+from celery_jobtrack.tracking.recorder import Recorder
+from celery_jobtrack.tracking.spool import Spool
 from celery_jobtrack.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
+    from celery_jobtrack.integration.aside import Aside
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.requests import Worker
     from celery_jobtrack.strategies.contract import Store
@@ -59,6 +66,11 @@ class Runtime:
         self._settings: Settings | None = None
         self._resolved: Resolved | None = None
         self._tracker: Tracker | None = None
+        self._recorder: Recorder | None = None
+        self._spool: Spool | None = None
+        self._breaker = Breaker()
+        self.aside: Aside | None = None
+        """Does what a worker's main process must not wait for; None where there is no such process."""
         self._task_strategies: dict[str, tuple[TrackingStrategy, ...]] = {}
         self._runs_bodies = False
         self._eager = threading.local()
@@ -110,6 +122,18 @@ class Runtime:
         """The opened store; raises as ``tracker`` does."""
         return self.tracker.store
 
+    @property
+    def recorder(self) -> Recorder:
+        """Records what a job must not wait for. Raises ConfigurationError, Disabled."""
+        if self._recorder is None:
+            with self._lock:
+                folder = spool_folder(self.settings, self.resolved().store.url)
+                self._spool = Spool(folder)
+                self._recorder = Recorder(
+                    lambda: self.tracker, self._spool, replays_here=lambda: not self._belongs_to_worker
+                )
+        return self._recorder
+
     def resolved(self) -> Resolved:
         """The store and the plain strategy, not opened. Raises ConfigurationError."""
         with self._lock:
@@ -124,8 +148,10 @@ class Runtime:
         with self._lock:
             if self._tracker is None:
                 store = self.resolved().store
-                store.open()
-                self._tracker = Tracker(store, self.ports)
+                self._breaker.call(store.open)
+                self._tracker = Tracker(store, self.ports, self._breaker)
+        if not self._belongs_to_worker:
+            self.recorder.replay_soon()
 
     def wait_for_store(self) -> None:
         """Open the store, waiting for it up to ``jobtrack_store_wait`` seconds.
@@ -163,6 +189,7 @@ class Runtime:
                 self._tracker.store.close()
                 self._tracker = None
                 self._resolved = None
+                self._recorder = None
 
     def checker(self) -> Checker:
         """A checker over the store."""
@@ -205,6 +232,13 @@ class Runtime:
         for name in list(self.app._tasks):  # noqa: SLF001
             if getattr(self.known_task(name), "is_tracked", False):
                 self.strategies_for(name)
+                check_policy(self.known_task(name), name)
+        warn_of_short_times(self.app, self.settings)
+
+    @property
+    def _belongs_to_worker(self) -> bool:
+        """Whether this is a worker's main process or a pool child, where the main one replays."""
+        return self.identity.is_set and self._ad_hoc is None
 
     # -- this process ----------------------------------------------------------------------------------
 
@@ -225,6 +259,13 @@ class Runtime:
         finally:
             self._eager.depth -= 1
 
+    def apart(self, work: Callable[[], object]) -> None:
+        """Do something that nobody here waits for: a worker's main process must not stall."""
+        if self.aside is None:
+            work()
+        else:
+            self.aside.put(work)
+
     def worker(self) -> Worker:
         """Who runs a body here; a process that is no worker takes a lease of its own."""
         if not self.identity.is_set:
@@ -234,12 +275,17 @@ class Runtime:
         return self.identity.worker()
 
     def _become_ad_hoc(self) -> None:
-        settings, store = self.settings, self.store
+        settings = self.settings
         worker = self.identity.become_ad_hoc()
-        store.register_worker(worker, settings.lease)
-        self._ad_hoc = Loop(
-            "jobtrack-heartbeat", lambda: store.heartbeat(worker, settings.lease), settings.heartbeat
-        )
+
+        def beat() -> None:
+            self.store.heartbeat(worker, settings.lease)
+
+        self._ad_hoc = Loop("jobtrack-heartbeat", beat, settings.heartbeat)
+        try:
+            self.store.register_worker(worker, settings.lease)
+        except StoreUnavailable as error:
+            logger.warning("%s; the first heartbeat will register this process", error)
         self._ad_hoc.start()
 
     def after_fork(self) -> None:
@@ -249,6 +295,9 @@ class Runtime:
         if self._ad_hoc is not None:
             self._ad_hoc = None
             self.identity.forget()
+        self.aside = None
+        if self._spool is not None:
+            self._spool.after_fork()
         if self._tracker is not None:
             self._tracker.store.after_fork()
 

@@ -155,7 +155,7 @@ def settle_from_main(
         worker_id=worker_id,
         outcome=Outcome.LOST if reason is Reason.WORKER_LOST else None,
     )
-    runtime.tracker.settle(request, tell=False)
+    runtime.apart(lambda: runtime.recorder.settle(request, tell=False))
 
 
 def _reason(exception: Any) -> Reason:

@@ -46,6 +46,10 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
     """How arguments are shown and kept, instead of ``jobtrack_record_args``."""
     keep_message: bool | None = None
     """Whether a job can be published again from the store, instead of ``jobtrack_keep_message``."""
+    lost_policy: str | None = None
+    """What becomes of a job whose worker was lost, instead of ``jobtrack_lost_policy``."""
+    retention: Any = None
+    """How long its ended jobs are kept, by state, where it is not as ``jobtrack_retention`` says."""
     writes_started: bool = False
     """Celery's ``track_started``, taken over (see ``bind``)."""
 

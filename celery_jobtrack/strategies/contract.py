@@ -321,7 +321,9 @@ class Store(TrackingStrategy):
     ) -> int:
         """Delete jobs that ended in ``state`` before then, with all that belongs to them.
 
-        A job stays while its group's generation is not over or an event of its group is pending.
+        A job stays while its group's generation is not over or an event of its group is pending. One that
+        ended before its ``eta`` counts as ended then: its message is still to come, and would be the
+        start of an unknown job.
 
         Args:
             state: A final one.

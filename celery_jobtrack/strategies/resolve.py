@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SQL_SCHEMES = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
-NAMES = "a URL (memory://, sqlite:///file.db, postgresql+psycopg://…, mysql+pymysql://…), an import path "
-NAMES += "'package.module:Class', a TrackingStrategy class or an instance of one"
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+socket", "sentinel", "redis+cluster", "rediss+cluster")
+NAMES = "a URL (memory://, sqlite:///file.db, postgresql+psycopg://…, mysql+pymysql://…, redis://…), an "
+NAMES += "import path 'package.module:Class', a TrackingStrategy class or an instance of one"
+
+_BACKEND, _BROKER = "result_backend", "broker_url"
+_TRANSPORT_OPTIONS = {_BACKEND: "result_backend_transport_options", _BROKER: "broker_transport_options"}
+_TLS = {_BACKEND: "redis_backend_use_ssl", _BROKER: "broker_use_ssl"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ def resolve(strategy: Any, conf: Mapping[str, Any], *, namespace: str) -> Resolv
     if strategy is None:
         return Resolved(_infer(conf, namespace))
     if isinstance(strategy, str) and "://" in strategy:
-        return Resolved(_store_of(strategy, namespace))
+        return Resolved(_store_of(strategy, namespace, conf))
     made = plain_strategy(strategy, "jobtrack_strategy")
     if isinstance(made, Store):
         return Resolved(made)
@@ -95,8 +100,11 @@ def _imported(path: str, where: str) -> Any:
         raise ConfigurationError(f"{where} = {path!r} cannot be imported: {error}") from error
 
 
-def _store_of(url: str, namespace: str) -> Store:
+def _store_of(url: str, namespace: str, conf: Mapping[str, Any], of: str | None = None) -> Store:
+    """The store of a URL; ``of`` is the setting of Celery that it comes from, if it does."""
     scheme = url.partition("://")[0]
+    if scheme in REDIS_SCHEMES:
+        return _redis(url, namespace, conf, of)
     base = scheme.removeprefix("db+").removeprefix("sqla+").partition("+")[0]
     if base == "memory":
         from celery_jobtrack.strategies.memory import MemoryStore
@@ -111,17 +119,48 @@ def _store_of(url: str, namespace: str) -> Store:
     )
 
 
+def _redis(url: str, namespace: str, conf: Mapping[str, Any], of: str | None) -> Store:
+    try:
+        from celery_jobtrack.strategies.redis import RedisStore
+    except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] not in {"redis", "msgpack"}:
+            raise
+        raise ConfigurationError(
+            f"{url.partition('://')[0]}:// needs packages that are not installed: "
+            "pip install 'celery-jobtrack[redis]'"
+        ) from error
+    return RedisStore(url, namespace=namespace, options=_redis_options(conf, of))
+
+
+def _redis_options(conf: Mapping[str, Any], of: str | None) -> dict[str, Any]:
+    """What Celery's settings say of sentinels and of encryption.
+
+    A URL of our own takes the sentinels' options from wherever they stand, and no other setting: it may
+    name another server than Celery's.
+    """
+    options: dict[str, Any] = {}
+    for setting in (_BACKEND, _BROKER) if of is None else (of,):
+        given = conf.get(_TRANSPORT_OPTIONS[setting]) or {}
+        for name in ("master_name", "sentinel_kwargs"):
+            if name in given:
+                options.setdefault(name, given[name])
+    if of is not None and isinstance(conf.get(_TLS[of]), dict):
+        options["ssl"] = conf[_TLS[of]]
+    return options
+
+
 def _infer(conf: Mapping[str, Any], namespace: str) -> Store:
     tried = []
-    for setting in ("result_backend", "broker_url"):
+    for setting in (_BACKEND, _BROKER):
         value = conf.get(setting)
         url = value[0] if isinstance(value, (list, tuple)) and value else value
         if not isinstance(url, str) or not url:
             tried.append(f"{setting} (not set)")
             continue
-        implied = _implied(url.split(";")[0], conf)
+        # Several brokers stand side by side, and so do the sentinels of one.
+        implied = _implied(url if url.startswith("sentinel:") else url.split(";")[0], conf)
         if implied is not None:
-            return _store_of(implied, namespace)
+            return _store_of(implied, namespace, conf, setting)
         tried.append(f"{setting} ({url.partition(':')[0]}: no store of this kind)")
     raise StrategyNotFound(
         f"no store for celery-jobtrack: tried jobtrack_strategy (not set), {', '.join(tried)}. "
@@ -135,6 +174,8 @@ def _implied(url: str, conf: Mapping[str, Any]) -> str | None:
         return "memory://"
     if scheme.startswith(("db+", "sqla+")):
         return url.partition("+")[2]
+    if scheme in REDIS_SCHEMES:
+        return url
     if scheme == "filesystem":
         return f"sqlite:///{_quoted(_beside_the_folders(url, conf) / 'jobtrack.db')}"
     return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.errors import StoreUnavailable
+from celery_jobtrack.tracking.pruner import Pruner
 from celery_jobtrack.tracking.reaper import Reaper
 from celery_jobtrack.tracking.republisher import Republisher
 from celery_jobtrack.tracking.sweeper import Sweeper
@@ -30,7 +31,7 @@ class Tick:
     """What one tick did."""
 
     lost: int = 0
-    """Jobs ended because their worker is gone."""
+    """Attempts closed because their worker is gone."""
     expired: int = 0
     cancelled: int = 0
     """Queued members of cancelled groups that were ended."""
@@ -42,6 +43,8 @@ class Tick:
     """Groups whose counters were wrong."""
     delivery: bool = False
     """Whether events were waiting to be delivered."""
+    pruned: int = 0
+    """Jobs, groups and workers deleted because they were old."""
     failed: tuple[str, ...] = ()
     """Steps that raised; the log has the reason."""
 
@@ -58,9 +61,10 @@ class Checker:
         self._tracker = tracker
         self._lease = max(SHORTEST_LEASE, 3 * settings.check_interval)
         self._holder = uuid.uuid4().hex
-        self._reaper = Reaper(tracker)
+        self._reaper = Reaper(tracker, settings)
         self._republisher = Republisher(tracker, settings.lost_message_after)
         self._sweeper = Sweeper(tracker)
+        self._pruner = Pruner(tracker)
 
     def tick(self) -> Tick | None:
         """Do what is due.
@@ -85,13 +89,17 @@ class Checker:
                 failed.append(name)
                 return 0
 
-        lost = step("reap lost workers", self._reaper.tick)
-        expired = step("end expired jobs", self._sweeper.expire)
+        # After an outage of the store what happened meanwhile is still being recorded, from the spools of
+        # the machines: what looks lost or late may have run.
+        is_calm = self._reaper.observe() and self._tracker.ports.nothing_kept()
+        lost = step("reap lost workers", self._reaper.tick) if is_calm else 0
+        expired = step("end expired jobs", self._sweeper.expire) if is_calm else 0
+        republished = step("publish lost messages again", self._republisher.tick) if is_calm else 0
         cancelled = step("end members of cancelled groups", self._sweeper.cancel)
-        republished = step("publish lost messages again", self._republisher.tick)
         repaired: list[str] = []
         groups = step("recompute groups", lambda: self._recompute(repaired))
         delivery = step("deliver events", self._deliver)
+        pruned = step("delete what is old", self._pruner.tick)
         return Tick(
             lost=lost,
             expired=expired,
@@ -100,6 +108,7 @@ class Checker:
             groups=groups,
             repaired=len(repaired),
             delivery=bool(delivery),
+            pruned=pruned,
             failed=tuple(failed),
         )
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import JobRecord
+    from celery_jobtrack.model.retention import Retentions
     from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
 
 
@@ -22,6 +23,9 @@ class Ports(Protocol):
     def strategies_for(self, task: str) -> Iterable[TrackingStrategy]:
         """The plain strategies that are told about jobs of a task."""
 
+    def retentions(self) -> Retentions:
+        """How long what has ended is kept, as it is set now."""
+
     def group_for(self, record: GroupRecord) -> Any:
         """The group as listeners get it."""
 
@@ -30,6 +34,9 @@ class Ports(Protocol):
 
     def request_delivery(self) -> None:
         """Ask a process that may deliver to do so."""
+
+    def nothing_kept(self) -> bool:
+        """Whether all that happened on this machine is recorded, and nothing waits in its spool."""
 
     def publish_again(self, job: JobRecord, message: bytes) -> None:
         """Send a job's message from the store to the broker."""

@@ -9,6 +9,7 @@ from celery_jobtrack.model.job import ErrorInfo
 from celery_jobtrack.model.requests import Origin, SettleRequest
 from celery_jobtrack.model.state import JobState, Reason
 from celery_jobtrack.tracking.announce import Announcer
+from celery_jobtrack.tracking.breaker import Breaker
 from celery_jobtrack.tracking.delivery import Delivery
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         EnqueueResult,
         FinishRequest,
         GroupChanged,
+        RequeueRequest,
         RetryRequest,
         Settled,
         StartRequest,
@@ -36,26 +38,28 @@ class Tracker:
     """One method per fact. The store records it; then listeners hear of it and events are delivered.
 
     Every method raises what the store raises: whether a job can go on without its store is decided
-    by the caller, who knows what the fact was.
+    by the caller, who knows what the fact was. A store that was just found away is not asked again for
+    a moment (see ``Breaker``).
     """
 
-    def __init__(self, store: Store, ports: Ports) -> None:
+    def __init__(self, store: Store, ports: Ports, breaker: Breaker | None = None) -> None:
         self.store = store
         self.ports = ports
+        self._ask = (breaker or Breaker()).call
         self.announcer = Announcer(ports)
         self.delivery = Delivery(store, ports)
         store.delivers = ports.delivers_here
 
     def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
         """A job is about to be published."""
-        result = self.store.enqueue(request)
+        result = self._ask(self.store.enqueue, request)
         if result.created:
             self.announcer.announce(result.job)
         return result
 
     def start(self, request: StartRequest) -> StartResult:
         """A worker is about to run a job's body. A refusal that ends the job is told to Celery too."""
-        result = self.store.start(request)
+        result = self._ask(self.store.start, request)
         if result.admitted or result.settled:
             self.announcer.announce(result.job)
         if result.settled:
@@ -65,17 +69,23 @@ class Tracker:
 
     def retry(self, request: RetryRequest) -> Settled:
         """A running job's next retry, or its replacement, is about to be published."""
-        result = self.store.retry(request)
+        result = self._ask(self.store.retry, request)
         self._announce(result)
         self.handle(result.events)
         return result
 
     def finish(self, request: FinishRequest) -> Settled:
         """A body has ended."""
-        result = self.store.finish(request)
+        result = self._ask(self.store.finish, request)
         self._announce(result)
         self._end_dependents(result)
         self.handle(result.events)
+        return result
+
+    def requeue_lost(self, request: RequeueRequest) -> Settled:
+        """An attempt is lost, and its job is about to be published again."""
+        result = self._ask(self.store.requeue_lost, request)
+        self._announce(result)
         return result
 
     def settle(self, request: SettleRequest, *, tell: bool) -> Settled:
@@ -85,19 +95,19 @@ class Tracker:
             request: What ended it, and under which guard.
             tell: Whether Celery's result backend does not know of this end and has to be told.
         """
-        result = self.store.settle(request)
+        result = self._ask(self.store.settle, request)
         self._after_settling(result, tell=tell)
         return result
 
     def cancel(self, job_id: str) -> Settled:
         """Somebody wants a job not to run. Raises UnknownJob."""
-        result = self.store.request_cancel(job_id)
+        result = self._ask(self.store.request_cancel, job_id)
         self._after_settling(result, tell=True)
         return result
 
     def progress(self, job_id: str, token: str, progress: Progress) -> bool:
         """A running job says how far it is; False when its attempt is no longer the open one."""
-        recorded = self.store.record_progress(job_id, token, progress)
+        recorded = self._ask(self.store.record_progress, job_id, token, progress)
         if recorded and events.job_progressed.receivers:
             job = self.store.job(job_id)
             self.announcer.send(events.job_progressed, job=job)

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
+
+from sqlalchemy import func, select
 
 from celery_jobtrack.strategies.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from typing_extensions import Self
 
+    from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.strategies.row import RowStore
     from celery_jobtrack.testing import Clock
 
-NAMES = ["memory", "memory-frozen", "sqlite", "postgresql", "mariadb"]
+ROW_NAMES = ["memory", "memory-frozen", "sqlite", "postgresql", "mariadb"]
+"""Those whose transactions a test can hold, or make fail: a script in Redis has no inside."""
+NAMES = [*ROW_NAMES, "redis", "redis-cluster"]
+
+
+CONSTANT_KEYS = {"", "l", "q"}
+"""Kinds of which a namespace has one, whatever it holds: its counters, leases, and queues."""
 
 
 class Backend(Protocol):
     name: str
 
-    def fresh(self, clock: Clock) -> contextmanager[RowStore]: ...
+    def fresh(self, clock: Clock) -> contextmanager[Store]: ...
+
+    def remains(self, store: RowStore) -> dict[str, int]:
+        """What a store holds, by the name of the place, except for its version and its leases."""
 
 
 class MemoryBackend:
@@ -30,6 +43,9 @@ class MemoryBackend:
     @contextmanager
     def fresh(self, clock: Clock) -> Iterator[RowStore]:
         yield MemoryStore(clock=clock.time)
+
+    def remains(self, store: RowStore) -> dict[str, int]:
+        return _rows_in_memory(store)
 
 
 class FrozenMemoryBackend:
@@ -41,6 +57,9 @@ class FrozenMemoryBackend:
     def fresh(self, clock: Clock) -> Iterator[RowStore]:
         begin = clock.time()
         yield MemoryStore(clock=lambda: begin + clock.offset())
+
+    def remains(self, store: RowStore) -> dict[str, int]:
+        return _rows_in_memory(store)
 
 
 class SqlBackend:
@@ -72,3 +91,47 @@ class SqlBackend:
             yield store
         finally:
             store.close()
+
+    def remains(self, store: RowStore) -> dict[str, int]:
+        tables = store._schema.metadata.sorted_tables
+        with store._engine.connect() as connection:
+            counts = {
+                table.name: connection.scalar(select(func.count()).select_from(table))
+                for table in tables
+                if table is not store._schema.leases
+            }
+        return {name: count for name, count in counts.items() if count}
+
+
+class RedisBackend:
+    """One namespace for all tests; what a test left is deleted before the next."""
+
+    def __init__(
+        self, name: str, url: str, *, empty: Callable[[], object], keys: Callable[[], Iterable[bytes]]
+    ) -> None:
+        self.name = name
+        self._url = url
+        self._empty = empty
+        self._keys = keys
+
+    @contextmanager
+    def fresh(self, clock: Clock) -> Iterator[Store]:
+        from celery_jobtrack.strategies.redis import RedisStore
+
+        self._empty()
+        store = RedisStore(self._url, clock_offset=clock.offset)
+        store.open()
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def remains(self, store: Store) -> dict[str, int]:
+        """Keys by their kind: what stands behind the root of the namespace, up to the first colon."""
+        kinds = Counter(key.decode().partition("}:")[2].partition(":")[0] for key in self._keys())
+        return {kind: count for kind, count in kinds.items() if kind not in CONSTANT_KEYS}
+
+
+def _rows_in_memory(store: RowStore) -> dict[str, int]:
+    tables = {name: rows for name, rows in vars(store._tables).items() if isinstance(rows, dict)}
+    return {name: len(rows) for name, rows in tables.items() if rows and name != "leases"}

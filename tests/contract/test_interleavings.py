@@ -12,6 +12,7 @@ from celery_jobtrack.model.job import Progress
 from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.model.state import EventKind, GroupState, JobState
 from celery_jobtrack.testing import Clock, steps
+from tests.contract.backends import ROW_NAMES
 from tests.contract.interleaving import interleave
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from tests.contract.backends import Backend
 
 COMPLETED = EventKind.COMPLETED
+
+pytestmark = pytest.mark.parametrize("backend", ROW_NAMES, indirect=True)
 
 
 @pytest.fixture

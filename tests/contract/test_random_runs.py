@@ -16,7 +16,15 @@ from tests.contract.machine import StoreMachine
 if TYPE_CHECKING:
     from tests.contract.backends import Backend
 
-EXAMPLES = {"memory": 250, "memory-frozen": 100, "sqlite": 60, "postgresql": 40, "mariadb": 30}
+EXAMPLES = {
+    "memory": 250,
+    "memory-frozen": 100,
+    "sqlite": 60,
+    "postgresql": 40,
+    "mariadb": 30,
+    "redis": 100,
+    "redis-cluster": 20,
+}
 STEPS = 50
 
 

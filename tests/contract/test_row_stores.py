@@ -10,12 +10,15 @@ from celery_jobtrack.model import moves
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.state import EventKind, GroupState, JobState
 from celery_jobtrack.testing import Clock, steps
+from tests.contract.backends import ROW_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from celery_jobtrack.strategies.row import RowStore
     from tests.contract.backends import Backend
+
+pytestmark = pytest.mark.parametrize("backend", ROW_NAMES, indirect=True)
 
 
 @pytest.fixture

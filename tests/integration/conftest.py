@@ -11,7 +11,7 @@ from tests.integration.live import Shop
 
 @pytest.fixture
 def make_shop():
-    """Makes a shop on SQLite with these settings, without a worker yet."""
+    """Makes a shop with these settings, without a worker yet; on SQLite and files unless it is given URLs."""
     with ExitStack() as stack:
 
         def make(**conf):

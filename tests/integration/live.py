@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BOUND = 40.0
 """Seconds in which anything that a worker has to do must have happened."""
 
+CELERY = (sys.executable, "-m", "celery", "-A", "tests.integration.apps.shop")
+
 
 class Process:
     """A ``celery`` process of the shop, with its log."""
@@ -28,18 +30,13 @@ class Process:
     def __init__(self, shop: Shop, *arguments: str, settings: dict[str, Any]) -> None:
         shop.processes += 1
         self.log = shop.folder / f"{arguments[0]}-{shop.processes}.log"
-        environment = {
-            **os.environ,
-            shop_app.FOLDER: str(shop.folder),
-            shop_app.STORE: shop.store_url,
-            shop_app.SETTINGS: json.dumps({**shop.conf, **settings}),
-            "C_FORCE_ROOT": "1",
-            "PYTHONWARNINGS": "default",
-        }
-        command = [sys.executable, "-m", "celery", "-A", "tests.integration.apps.shop", *arguments]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                [*CELERY, *arguments],
+                env=shop.environment(**settings),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     @property
@@ -54,14 +51,31 @@ class Process:
         os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(BOUND)
 
-    def stop(self) -> int:
+    def freeze(self) -> None:
+        """Stop it and its children where they are."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.killpg(self.pid, signal.SIGCONT)
+
+    def await_ready(self) -> None:
+        """The worker consumes; fails, with its log, if it has ended instead."""
+        wait_until(
+            lambda: not self.is_running() or " ready." in self.tail(),
+            BOUND,
+            "the worker did not become ready",
+        )
+        assert self.is_running(), self.tail()
+
+    def stop(self, timeout: float = BOUND) -> int:
+        """End it in order; its exit status. Fails, with its log, if that takes longer than ``timeout``."""
         if self.is_running():
             self._process.terminate()
             try:
-                self._process.wait(BOUND)
+                self._process.wait(timeout)
             except subprocess.TimeoutExpired:
                 self.kill_whole()
-                raise AssertionError(f"did not stop in {BOUND:g} s:\n{self.tail()}") from None
+                raise AssertionError(f"did not stop in {timeout:g} s:\n{self.tail()}") from None
         return self._process.returncode
 
     def wait(self, timeout: float = BOUND) -> int:
@@ -74,12 +88,13 @@ class Process:
 class Shop:
     """The test's side: the same app and store, and what the listeners in the workers wrote down."""
 
-    def __init__(self, folder: Path, store_url: str = "", **conf: Any) -> None:
+    def __init__(self, folder: Path, store_url: str = "", broker_url: str = "", **conf: Any) -> None:
         self.folder = folder
         self.store_url = store_url
+        self.broker_url = broker_url
         self.processes = 0
         self.conf = conf
-        self.app = shop_app.make_app(folder, store_url, **conf)
+        self.app = shop_app.make_app(folder, store_url, broker_url, **conf)
         self.jobtrack = JobTrack(self.app)
         self.jobtrack.autodiscover(shop_app.JOBS)
         shop_app.add_tasks(self.app, folder)
@@ -88,28 +103,42 @@ class Shop:
     def task(self, name: str) -> Any:
         return self.app.tasks[f"shop.{name}"]
 
+    def environment(self, **settings: Any) -> dict[str, str]:
+        """What a process of the shop finds the folder, the store and the settings by."""
+        return {
+            **os.environ,
+            shop_app.FOLDER: str(self.folder),
+            shop_app.STORE: self.store_url,
+            shop_app.BROKER: self.broker_url,
+            shop_app.SETTINGS: json.dumps({**self.conf, **settings}),
+            "C_FORCE_ROOT": "1",
+            "PYTHONWARNINGS": "default",
+        }
+
+    def command(self, *arguments: str) -> str:
+        """What ``celery -A shop jobtrack …`` says on stdout; it succeeds."""
+        done = subprocess.run(
+            [*CELERY, "jobtrack", *arguments],
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=BOUND,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start_worker(self, *options: str, **settings: Any) -> Process:
+        """A worker process, which may not be ready yet. Who calls this must stop it."""
+        usual = ("-c", "2", "-l", "INFO", "-n", f"w{self.processes}@shop")
+        return Process(self, "worker", *usual, *options, settings=settings)
+
     @contextmanager
     def worker(self, *options: str, **settings: Any) -> Iterator[Process]:
         known = {worker.id for worker in self.jobtrack.inspect.workers(alive=False)}
-        process = Process(
-            self,
-            "worker",
-            "-c",
-            "2",
-            "-l",
-            "INFO",
-            "-n",
-            f"w{self.processes}@shop",
-            *options,
-            settings=settings,
-        )
+        process = self.start_worker(*options, **settings)
         try:
-            wait_until(
-                lambda: not process.is_running() or " ready." in process.tail(),
-                BOUND,
-                "the worker did not become ready",
-            )
-            assert process.is_running(), process.tail()
+            process.await_ready()
             assert {worker.id for worker in self.jobtrack.inspect.workers()} - known
             yield process
         finally:

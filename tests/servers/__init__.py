@@ -1,4 +1,4 @@
-"""Throw-away servers: ``postgresql.start()``, ``mariadb.start()``, ``redis.start()``.
+"""Throw-away servers: ``postgresql.start()``, and so for ``mariadb``, ``redis`` and ``rabbitmq``.
 
 Each runs on a free port of 127.0.0.1 with a directory of its own, is ended by pid, and dies with the
 test runner even when that is killed. They never touch a server on a standard port. Nothing here knows

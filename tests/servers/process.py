@@ -17,7 +17,7 @@ from tests.servers.errors import ServerFailedError
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 TETHER = Path(__file__).with_name("tether.py")
 # Marks what a test session started, see tests/leftovers.py; the rest of the runner's environment
@@ -45,6 +45,7 @@ class ServerProcess:
         directory: Its working directory, which holds ``log`` as well.
         log: Where its output is appended.
         user: Who it runs as; ``None`` for the present user.
+        environment: What it finds in its environment, beside the little that all servers do.
         death_signal: What the kernel sends to it when the test runner dies.
     """
 
@@ -55,6 +56,7 @@ class ServerProcess:
         directory: Path,
         log: Path,
         user: str | None,
+        environment: Mapping[str, str],
         death_signal: signal.Signals = signal.SIGKILL,
     ) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -71,7 +73,8 @@ class ServerProcess:
                 cwd=directory,
                 # At its start MariaDB deletes the temporary tables it finds: in a shared TMPDIR, others' too.
                 env={"LC_ALL": "C", "HOME": str(directory), "TMPDIR": str(directory)}
-                | {name: os.environ[name] for name in INHERITED if name in os.environ},
+                | {name: os.environ[name] for name in INHERITED if name in os.environ}
+                | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -14,6 +14,7 @@ OFF_PATH = (
     "/usr/local/sbin",
     "/usr/lib/postgresql/*/bin",  # Debian keeps several versions side by side
     "/usr/pgsql-*/bin",  # so do Fedora and its kin
+    "/usr/lib/rabbitmq/bin",  # where PATH has wrappers only
 )
 
 

@@ -13,6 +13,7 @@ from tests.servers.process import ServerProcess, unprivileged_user
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from typing_extensions import Self
@@ -86,6 +87,10 @@ class Server(ABC):
     @abstractmethod
     def is_ready(self) -> bool:
         """Whether *this* server answers: another one may have taken the port before it."""
+
+    def environment(self) -> Mapping[str, str]:
+        """What its programs read from their environment, where files and arguments do not do."""
+        return {}
 
     def kill(self, signum: signal.Signals = signal.SIGKILL) -> None:
         """Sends ``signum`` to the main process; a deadly one is waited for. ``restart()`` brings it back."""
@@ -162,5 +167,6 @@ class Server(ABC):
             directory=self.directory,
             log=self.log,
             user=self.user,
+            environment=self.environment(),
             death_signal=self.death_signal,
         )

@@ -97,6 +97,17 @@ def test_cancel_says_what_it_did(half_done):
     assert again == ["The group had been cancelled before; nothing was changed."]
 
 
+def test_cancel_ends_running_members_by_force_when_asked(half_done, monkeypatch):
+    asked = []
+    monkeypatch.setattr(half_done.app.control, "revoke", lambda ids, **how: asked.append((ids, how)))
+    half_done.run("group", "nightly", "--cancel")
+    assert asked == []
+    (said,) = half_done.lines("group", "nightly", "--cancel", "--terminate")
+    assert "1 running job told and to be ended by force, 1 outstanding" in said
+    (running,) = [job.id for job in half_done.jobtrack.inspect.jobs(state="STARTED").items]
+    assert asked == [([running], {"terminate": True, "signal": "SIGTERM"})]
+
+
 def test_cancel_of_a_completed_group_changes_nothing(shop):
     group(shop.store, "g")
     run(shop.store, "j", group_id="g")

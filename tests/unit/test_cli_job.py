@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
+from kombu.exceptions import OperationalError
 
 from celery_jobtrack.model.job import ErrorInfo, Progress
 from celery_jobtrack.model.state import Outcome
@@ -90,3 +91,60 @@ def test_job_as_json_has_its_attempts(shop):
 def test_job_that_was_never_recorded_is_exit_code_2(shop):
     said = "job 'nope\\x1b' was never recorded in namespace 'default'"
     assert shop.error("job", "nope\x1b", code=2) == said
+
+
+def _revocations(shop, monkeypatch):
+    asked = []
+    monkeypatch.setattr(shop.app.control, "revoke", lambda ids, **how: asked.append((ids, how)))
+    return asked
+
+
+def test_job_cancel_of_a_queued_job_ends_it(shop, monkeypatch):
+    asked = _revocations(shop, monkeypatch)
+    enqueue(shop.store, "j", message=None)
+    assert shop.lines("job", "j", "--cancel", "--terminate") == ["The job is cancelled: it will not start."]
+    assert str(shop.store.job("j").reason) == "cancelled"
+    assert shop.lines("job", "j", "--cancel") == ["The job had ended before (REVOKED); nothing was changed."]
+    assert asked == []
+
+
+def test_job_cancel_of_a_running_job_tells_it(shop, monkeypatch):
+    asked = _revocations(shop, monkeypatch)
+    start(shop.store, "j", "t")
+    assert shop.lines("job", "j", "--cancel") == [
+        "The job is running: it was told, and ends when its body looks at self.cancelled."
+    ]
+    assert asked == []
+    assert shop.lines("job", "j", "--cancel", "--terminate") == [
+        "The job is running: it was told, and its worker is asked to end it."
+    ]
+    assert asked == [(["j"], {"terminate": True, "signal": "SIGTERM"})]
+    assert shop.store.job("j").cancel_requested
+
+
+def test_job_cancel_as_json_gives_the_job_after_it(shop):
+    enqueue(shop.store, "j", message=None)
+    assert shop.json("job", "j", "--cancel")["job"]["state"] == "REVOKED"
+
+
+def test_job_cancel_of_a_job_that_was_never_recorded_is_exit_code_2(shop):
+    said = "job 'nope' was never recorded, so it cannot be cancelled"
+    assert shop.error("job", "nope", "--cancel", code=2) == said
+
+
+def test_job_cancel_without_a_broker_says_that_it_is_recorded(shop, monkeypatch):
+    def refuse(*_, **__):
+        raise OperationalError("[Errno 111] Connection refused")
+
+    monkeypatch.setattr(shop.app.control, "revoke", refuse)
+    start(shop.store, "j", "t")
+    said = "it is recorded, but the broker takes no message: [Errno 111] Connection refused"
+    assert shop.error("job", "j", "--cancel", "--terminate", code=1) == said
+    assert shop.store.job("j").cancel_requested
+
+
+@pytest.mark.parametrize("command", ["job", "group"])
+def test_terminate_goes_with_cancel(shop, command):
+    result = shop.run(command, "j", "--terminate")
+    assert result.exit_code == 2
+    assert "--terminate goes with --cancel" in result.stderr

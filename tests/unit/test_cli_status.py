@@ -87,12 +87,19 @@ def test_check_says_what_it_did(shop):
     ]
 
 
+def test_check_deletes_what_is_old(shop):
+    run(shop.store, "j1")
+    shop.time += 25 * 3600
+    assert shop.lines("check") == ["Checked:", "  deleted 1 old row that had been kept for long enough"]
+    assert shop.store.job("j1") is None
+
+
 def test_check_as_json_is_the_tick(shop):
     answer = shop.json("check")
     assert answer["ran"] is True
     assert answer["tick"] == {
         "lost": 0, "expired": 0, "cancelled": 0, "republished": 0, "groups": 0, "repaired": 0,
-        "delivery": False, "failed": [],
+        "delivery": False, "pruned": 0, "failed": [],
     }  # fmt: skip
 
 

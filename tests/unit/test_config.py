@@ -5,6 +5,7 @@ from celery import Celery
 
 from celery_jobtrack.config import Settings
 from celery_jobtrack.errors import ConfigurationError
+from celery_jobtrack.model.retention import DAY, Retention
 
 
 def read(**conf):
@@ -62,6 +63,40 @@ def test_a_wrong_name_under_a_namespace_is_refused():
 def test_a_wrong_value_is_refused_naming_the_setting(name, value):
     with pytest.raises(ConfigurationError, match=f"jobtrack_{name} = "):
         read(**{f"jobtrack_{name}": value})
+
+
+def test_retention_overrides_what_is_given_and_leaves_the_rest():
+    kept = read(jobtrack_retention={"success": timedelta(hours=2), "failure": None}).retention
+    assert (kept.success, kept.failure, kept.revoked) == (7200.0, None, 7 * DAY)
+    assert read().retention == Retention(
+        success=DAY, failure=30 * DAY, revoked=7 * DAY, skipped=7 * DAY, group=7 * DAY
+    )
+
+
+def test_retention_other_stands_for_what_is_not_named():
+    kept = read(jobtrack_retention={"other": 100, "skipped": 50}).retention
+    assert (kept.revoked, kept.skipped, kept.group) == (100.0, 50.0, 100.0)
+    assert kept.success == DAY
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"succes": 3}, "'succes' is not known; did you mean 'success'"),
+        ({"FAILURE": 3}, "did you mean 'failure'"),
+        ({"zzz": 3}, "known: 'success', 'failure', 'other', 'revoked', 'skipped', 'group'"),
+        ({3: 3}, "3 is not known"),
+        ({"success": 0}, "success: it must be more than 0"),
+        ({"success": "7d"}, "success: it must be a number of seconds or a timedelta; None keeps for ever"),
+        ({"other": True}, "other: it must be a number"),
+        (3600, "it must be a mapping of 'success'"),
+        (None, "it must be a mapping"),
+    ],
+)
+def test_a_wrong_retention_is_refused(value, said):
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        read(jobtrack_retention=value)
+    assert "jobtrack_retention = " in str(caught.value)
 
 
 def test_a_lease_must_outlast_a_heartbeat():

@@ -6,23 +6,31 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import redis as redis_client
 import sqlalchemy as sa
+from amqp.exceptions import NotFound
+from kombu import Connection, Queue
 
 from tests import processes
 from tests.missing_servers import running
-from tests.servers import Server, ServerFailedError, mariadb, postgresql, redis
+from tests.servers import Server, ServerFailedError, mariadb, postgresql, rabbitmq, redis
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-KINDS = {"postgresql": postgresql.start, "mariadb": mariadb.start, "redis": redis.start}
+KINDS = {
+    "postgresql": postgresql.start,
+    "mariadb": mariadb.start,
+    "redis": redis.start,
+    "rabbitmq": rabbitmq.start,
+}
 
 
 @pytest.fixture(params=KINDS)
@@ -36,6 +44,10 @@ def write(url: str, value: str) -> None:
         with redis_client.Redis.from_url(url) as client:
             client.set("kept", value)
         return
+    if url.startswith("amqp"):
+        with Connection(url, transport_options={"confirm_publish": True}) as connection:
+            connection.SimpleQueue("kept").put(value)
+        return
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE kept (value VARCHAR(20))"))
@@ -46,6 +58,11 @@ def read(url: str) -> str | None:
     if url.startswith("redis"):
         with redis_client.Redis.from_url(url, decode_responses=True) as client:
             return client.get("kept")
+    if url.startswith("amqp"):
+        with Connection(url) as connection, suppress(NotFound):
+            message = Queue("kept", channel=connection.default_channel).get()
+            return message.payload  # it is put back, since nobody acknowledges it
+        return None
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table("kept"):

@@ -9,6 +9,7 @@ from typing import Any
 from celery_jobtrack.config import Settings
 from celery_jobtrack.model.group import GroupRecord
 from celery_jobtrack.model.requests import EnqueueRequest, FinishRequest, Origin, StartRequest, Worker
+from celery_jobtrack.model.retention import Retentions
 from celery_jobtrack.model.state import Outcome
 from celery_jobtrack.strategies.memory import MemoryStore
 from celery_jobtrack.tracking.checker import Checker
@@ -34,12 +35,17 @@ class RememberingPorts:
     empty: bool | None = False
     strategies: tuple[Any, ...] = ()
     requested: int = 0
+    spooled: int = 0
     published: list[str] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
     sender: str = "jobtrack"
+    kept: Retentions = field(default_factory=Retentions)
 
     def strategies_for(self, task):
         return self.strategies
+
+    def retentions(self):
+        return self.kept
 
     def group_for(self, record):
         return record
@@ -49,6 +55,9 @@ class RememberingPorts:
 
     def request_delivery(self):
         self.requested += 1
+
+    def nothing_kept(self):
+        return self.spooled == 0
 
     def publish_again(self, job, message):
         self.published.append(job.id)
@@ -68,6 +77,7 @@ class World:
 
     def __init__(self, **settings: Any) -> None:
         self.clock = Clock()
+        self.runs = 0
         self.store = MemoryStore(clock=self.clock)
         self.ports = RememberingPorts()
         self.tracker = Tracker(self.store, self.ports)
@@ -83,20 +93,42 @@ class World:
         origin = {"task": "t", "queue": "q", **origin}
         self.tracker.enqueue(EnqueueRequest(origin=Origin(job_id=job_id, **origin), message=message))
 
-    def start(self, job_id: str, *, worker: Worker = WORKER, **origin: Any) -> StartRequest:
-        request = StartRequest(
-            origin=Origin(job_id=job_id, task="t", queue="q", **origin),
-            token=f"token-{job_id}",
+    def origin(self, job_id: str, **more: Any) -> Origin:
+        return Origin(**{"job_id": job_id, "task": "t", "queue": "q", **more})
+
+    def start_request(
+        self,
+        job_id: str,
+        *,
+        worker: Worker = WORKER,
+        reruns: bool = False,
+        token: str | None = None,
+        **origin: Any,
+    ) -> StartRequest:
+        return StartRequest(
+            origin=self.origin(job_id, **origin),
+            token=token or f"token-{job_id}",
             worker=worker,
+            reruns=reruns,
         )
+
+    def start(self, job_id: str, *, worker: Worker = WORKER, **origin: Any) -> StartRequest:
+        request = self.start_request(job_id, worker=worker, **origin)
         self.last = self.tracker.start(request)
         return request
+
+    def die(self, worker: Worker) -> None:
+        """A worker is gone, and its lease has ended; others were heard all the while."""
+        self.store.stop_worker(worker.id)
 
     def finish(self, request: StartRequest, outcome: Outcome = Outcome.SUCCESS) -> None:
         self.tracker.finish(FinishRequest(start=request, outcome=outcome))
 
     def run(self, job_id: str) -> None:
-        self.finish(self.start(job_id))
+        self.runs += 1
+        request = self.start_request(job_id, token=f"run-{self.runs}")
+        self.tracker.start(request)
+        self.finish(request)
 
     def state(self, job_id: str) -> str:
         return str(self.store.job(job_id).state)

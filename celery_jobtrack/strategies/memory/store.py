@@ -319,6 +319,7 @@ class MemoryStore(RowStore):
                 if job.state is state
                 and job.finished_at is not None
                 and job.finished_at < finished_before
+                and (job.eta is None or job.eta < finished_before)
                 and (tasks is None or job.task in tasks)
                 and job.task not in without_tasks
                 and not is_awaited(job, tables)

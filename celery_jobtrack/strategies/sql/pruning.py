@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from sqlalchemy import bindparam, case, delete, exists, select
+from sqlalchemy import bindparam, case, delete, exists, or_, select
 from sqlalchemy import true as sql_true
 
 from celery_jobtrack.strategies.sql.statements import in_states
@@ -35,6 +35,8 @@ class Pruning(WorkerOperations):
     ) -> int:
         """Guarded by the group: members of a generation that is not over, or is not announced, stay.
 
+        And by the message: the one of a job that ended before its eta is still to come.
+
         Nothing brings a final job back but a redrive, which locks its row: one that is being redriven
         is waited for, and its state read again.
         """
@@ -50,6 +52,7 @@ class Pruning(WorkerOperations):
             jobs.c.finished_at < finished_before,
             # Said once more for SQLite, or it does not see that the partial index serves.
             jobs.c.finished_at.is_not(None),
+            or_(jobs.c.eta.is_(None), jobs.c.eta < finished_before),
         ]
         if tasks is not None:
             old.append(jobs.c.task.in_(list(tasks)))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.model.requests import JobQuery
+from celery_jobtrack.model.requests import JobQuery, Refusal
 from celery_jobtrack.model.state import JobState, Outcome, Reason
 from celery_jobtrack.testing.steps import (
     OTHER_WORKER,
@@ -77,6 +78,15 @@ class PruningContract:
         clock.advance(1)
         assert store.prune_jobs(JobState.REVOKED, store.now(), 10) == 1
         assert store.job("job") is None
+
+    def test_prune_leaves_jobs_whose_message_is_not_due_yet(self, store: Store, clock: Clock) -> None:
+        enqueue(store, eta=store.now() + timedelta(seconds=1000))
+        assert store.request_cancel("job").applied
+        clock.advance(900)
+        assert store.prune_jobs(JobState.REVOKED, store.now(), 10) == 0
+        assert start(store).refusal is Refusal.FINAL
+        clock.advance(101)
+        assert store.prune_jobs(JobState.REVOKED, store.now(), 10) == 1
 
     def test_prune_keeps_to_the_tasks(self, store: Store, clock: Clock) -> None:
         for job_id, task in (("a", "one"), ("b", "two"), ("c", "three")):

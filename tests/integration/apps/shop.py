@@ -1,6 +1,7 @@
 """An app as a user would write it, with a task for every way in which a job can end.
 
-Its folder and its store come from the environment, so that a worker process and the test share it.
+Its folder, its store and its broker come from the environment, so that a worker process and the test
+share it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from celery import Celery, group
@@ -18,17 +20,19 @@ from celery_jobtrack import JobTrack, TrackableTask, events
 
 FOLDER = "JOBTRACK_SHOP_FOLDER"
 STORE = "JOBTRACK_SHOP_STORE"
+BROKER = "JOBTRACK_SHOP_BROKER"
 SETTINGS = "JOBTRACK_SHOP_SETTINGS"
 JOBS = "tests.integration.apps.jobs"
 
 
-def make_app(folder: Path, store: str, **conf: object) -> Celery:
+def make_app(folder: Path, store: str = "", broker: str = "", **conf: object) -> Celery:
+    """The app, without its tasks: by default all in its folder, else on this store and this broker."""
     results = folder / "results"
     results.mkdir(parents=True, exist_ok=True)
-    app = Celery("shop", broker="filesystem://", backend=f"file://{results}", set_as_current=False)
+    url = broker or "filesystem://"
+    app = Celery("shop", broker=url, backend=f"file://{results}", set_as_current=False)
     app.conf.update(
-        broker_transport="celery_jobtrack.transport.filesystem:Transport",
-        broker_transport_options={"folder": str(folder / "broker"), "polling_interval": 0.05},
+        **broker_settings(folder, url),
         broker_connection_retry_on_startup=True,
         jobtrack_strategy=store or f"sqlite:///{folder / 'jobtrack.db'}",
         jobtrack_heartbeat=0.5,
@@ -39,6 +43,19 @@ def make_app(folder: Path, store: str, **conf: object) -> Celery:
     )
     app.conf.update(conf)
     return app
+
+
+def broker_settings(folder: Path, url: str) -> dict[str, object]:
+    """What Celery must be told of a broker, beside its URL."""
+    match url.partition(":")[0]:
+        case "filesystem":
+            options = {"folder": str(folder / "broker"), "polling_interval": 0.05}
+            transport = "celery_jobtrack.transport.filesystem:Transport"
+            return {"broker_transport": transport, "broker_transport_options": options}
+        case "amqp":  # without a confirmation, what is published while the broker dies is gone
+            return {"broker_transport_options": {"confirm_publish": True}}
+        case _:
+            return {}
 
 
 def add_tasks(app: Celery, folder: Path) -> None:
@@ -59,8 +76,8 @@ def add_tasks(app: Celery, folder: Path) -> None:
         return "at last"
 
     @app.task(name="shop.hopeless", bind=True, max_retries=2, **tracked)
-    def hopeless(self) -> None:
-        raise self.retry(exc=ConnectionError("never"), countdown=0)
+    def hopeless(self, countdown: float = 0) -> None:
+        raise self.retry(exc=ConnectionError("never"), countdown=countdown)
 
     @app.task(name="shop.ignore", **tracked)
     def ignore() -> None:
@@ -109,6 +126,22 @@ def add_tasks(app: Celery, folder: Path) -> None:
         if self.attempt == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    @app.task(name="shop.die_always", lost_policy="requeue", **tracked)
+    def die_always() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    @app.task(name="shop.die_once_early", bind=True, lost_policy="requeue", **tracked)
+    def die_once_early(self) -> None:
+        if self.attempt == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @app.task(name="shop.note", bind=True, **tracked)
+    def note(self, seconds: float = 0.0) -> None:
+        """Write down that this job runs, whatever the store knows of it."""
+        with (folder / "runs").open("a") as runs:
+            runs.write(f"{self.request.id}\n")
+        time.sleep(seconds)
+
     @app.task(name="shop.leave", **tracked)
     def leave() -> None:
         raise SystemExit(3)
@@ -126,6 +159,37 @@ def add_tasks(app: Celery, folder: Path) -> None:
             time.sleep(0.02)
         return "went"
 
+    @app.task(name="shop.wait_late", bind=True, acks_late=True, **tracked)
+    def wait_late(self, name: str) -> str:
+        return wait.run(name)
+
+    @app.task(name="shop.deaf", **tracked)
+    def deaf(name: str) -> None:
+        """Run on, whatever is wanted of it."""
+        say_that_it_runs(name)
+        wait_a_minute(lambda: False)
+
+    @app.task(name="shop.deaf_late", acks_late=True, reject_on_worker_lost=True, **tracked)
+    def deaf_late(name: str) -> None:
+        deaf(name)
+
+    @app.task(name="shop.retry_after", bind=True, **tracked)
+    def retry_after(self, name: str, countdown: float) -> None:
+        """Wait for the test's word, and ask to be run again."""
+        say_that_it_runs(name)
+        wait_a_minute((folder / f"{name}.go").exists)
+        raise self.retry(exc=ConnectionError("try again"), countdown=countdown)
+
+    def say_that_it_runs(name: str) -> None:
+        (folder / f"{name}.running").write_text(str(os.getpid()))
+
+    def wait_a_minute(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            time.sleep(0.02)
+
     @app.task(name="shop.collect", **tracked)
     def collect(results: list[int]) -> int:
         return sum(results)
@@ -133,6 +197,12 @@ def add_tasks(app: Celery, folder: Path) -> None:
     @app.task(name="shop.member", group_required=True, bind=True, **tracked)
     def member(self) -> str:
         return str(self.job_group.title)
+
+    @app.task(name="shop.delivered", bind=True, **tracked)
+    def delivered(self) -> dict[str, object]:
+        """Say how the message came."""
+        names = ("priority", "routing_key", "redelivered")
+        return {name: self.request.delivery_info.get(name) for name in names}
 
     @app.task(name="shop.forgetful", base=Forgetful, shared=False)
     def forgetful() -> str:
@@ -207,7 +277,7 @@ def add_listeners(folder: Path) -> tuple[object, ...]:
 
 if FOLDER in os.environ:
     _folder = Path(os.environ[FOLDER])
-    app = make_app(_folder, os.environ.get(STORE, ""))
+    app = make_app(_folder, os.environ.get(STORE, ""), os.environ.get(BROKER, ""))
     app.conf.update(json.loads(os.environ.get(SETTINGS) or "{}"))
     app.set_current()
     jobtrack = JobTrack(app)

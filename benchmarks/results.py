@@ -1,0 +1,48 @@
+"""The results that are kept: one JSON for each command, the latest of each."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+FOLDER = Path(__file__).with_name("results")
+
+
+def document(
+    settings: Mapping[str, Any], found: Mapping[str, Any], *, servers: Iterable[str] = ()
+) -> dict[str, Any]:
+    """A result with all that is needed to judge it.
+
+    Args:
+        settings: How it was measured.
+        found: What was.
+        servers: The server programs that took part.
+    """
+    return {
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "settings": dict(settings),
+        "machine": machine.facts(),
+        "versions": machine.versions(servers),
+        **found,
+    }
+
+
+def write(name: str, document: Mapping[str, Any]) -> Path:
+    """Keep a document as the latest of its name."""
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def read(name: str) -> dict[str, Any]:
+    """The latest document of this name. Raises FileNotFoundError."""
+    found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
+    return found

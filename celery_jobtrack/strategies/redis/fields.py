@@ -1,0 +1,222 @@
+"""By which small numbers the stored values name their fields and their states: Python's and Lua's.
+
+These numbers are the storage format. One that was given is never given to something else; a new field
+gets the next number. ``scripts.py`` writes them into the Lua sources, where ``J.state`` stands for 1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celery_jobtrack.model.requests import Refusal
+from celery_jobtrack.model.state import TRANSITIONS, EventKind, GroupState, JobState, Outcome, Reason
+from celery_jobtrack.strategies.contract import EVENT_CLAIM
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from enum import Enum
+
+LAYOUT = 1
+"""The version of what lies in the keys."""
+
+PAGE = 128
+"""Entries of an index page: as many as a sorted set holds in its compact form by default."""
+
+JOB: Mapping[str, int] = {
+    "state": 1,
+    "generation": 2,
+    "task": 3,
+    "queue": 4,
+    "group_id": 5,
+    "seq": 6,
+    "ended": 7,
+    "attempts": 8,
+    "attempt": 9,
+    "enqueued_at": 10,
+    "published_at": 11,
+    "started_at": 12,
+    "finished_at": 13,
+    "reason": 14,
+    "error": 15,
+    "retries": 16,
+    "run": 17,
+    "priority": 18,
+    "args": 19,
+    "kwargs": 20,
+    "tags": 21,
+    "max_retries": 22,
+    "root_id": 23,
+    "parent_id": 24,
+    "eta": 25,
+    "expires_at": 26,
+    "progress": 27,
+    "cancel_requested": 28,
+    "copy_waiting": 29,
+    "copies": 30,
+    "member": 31,
+}
+ATTEMPT: Mapping[str, int] = {
+    "token": 1,
+    "worker_id": 2,
+    "worker": 3,
+    "pid": 4,
+    "started_at": 5,
+    "finished_at": 6,
+    "outcome": 7,
+    "error": 8,
+    "late_outcome": 9,
+    "retries": 10,
+    "run": 11,
+    "reruns": 12,
+}
+GROUP: Mapping[str, int] = {
+    "state": 1,
+    "generation": 2,
+    "total": 3,
+    "succeeded": 4,
+    "failed": 5,
+    "revoked": 6,
+    "skipped": 7,
+    "started": 8,
+    "retrying": 9,
+    "waiting": 10,
+    "created_at": 11,
+    "started_at": 12,
+    "completed_at": 13,
+    "idle_since": 14,
+    "next_check_at": 15,
+    "standing": 16,
+    "sealed": 17,
+    "incomplete": 18,
+    "time_to_check": 19,
+    "settle_after": 20,
+    "fillers": 21,
+    "seq": 22,
+    "members": 23,
+    "left": 24,
+    "first": 25,
+    "swept": 26,
+    "earlier_total": 27,
+    "earlier_succeeded": 28,
+    "earlier_failed": 29,
+    "earlier_revoked": 30,
+    "earlier_skipped": 31,
+}
+EVENT: Mapping[str, int] = {
+    "kind": 1,
+    "group_id": 2,
+    "generation": 3,
+    "seq": 4,
+    "created_at": 5,
+    "claimed_by": 6,
+    "claimed_until": 7,
+    "tries": 8,
+    "error": 9,
+}
+WORKER: Mapping[str, int] = {
+    "name": 1,
+    "pid": 2,
+    "registered_at": 3,
+    "heartbeat_at": 4,
+    "lease_until": 5,
+    "stopped_at": 6,
+}
+
+STATES: Mapping[JobState, int] = {
+    JobState.ENQUEUED: 1,
+    JobState.WAITING: 2,
+    JobState.STARTED: 3,
+    JobState.RETRY: 4,
+    # From here on a job has ended.
+    JobState.SUCCESS: 5,
+    JobState.FAILURE: 6,
+    JobState.REVOKED: 7,
+    JobState.SKIPPED: 8,
+}
+GROUP_STATES: Mapping[GroupState, int] = {
+    GroupState.AWAITING: 1,
+    GroupState.RUNNING: 2,
+    GroupState.COMPLETED: 3,
+    GroupState.CANCELLED: 4,
+}
+OUTCOMES: Mapping[Outcome, int] = {
+    Outcome.SUCCESS: 1,
+    Outcome.FAILURE: 2,
+    Outcome.RETRY: 3,
+    Outcome.REVOKED: 4,
+    Outcome.SKIPPED: 5,
+    Outcome.REQUEUED: 6,
+    Outcome.REPLACED: 7,
+    Outcome.LOST: 8,
+}
+REASONS: Mapping[Reason, int] = {
+    Reason.ERROR: 1,
+    Reason.TIMEOUT: 2,
+    Reason.WORKER_LOST: 3,
+    Reason.UNKNOWN_TASK: 4,
+    Reason.PUBLISH_FAILED: 5,
+    Reason.REJECTED: 6,
+    Reason.CANCELLED: 7,
+    Reason.EXPIRED: 8,
+    Reason.TERMINATED: 9,
+    Reason.GROUP_CANCELLED: 10,
+    Reason.OVERLAP: 11,
+    Reason.DUPLICATE: 12,
+    Reason.IGNORED: 13,
+}
+KINDS: Mapping[EventKind, int] = {EventKind.STARTED: 1, EventKind.COMPLETED: 2}
+REFUSALS: Mapping[Refusal, int] = {
+    Refusal.FINAL: 1,
+    Refusal.OPEN: 2,
+    Refusal.STALE: 3,
+    Refusal.CANCELLED: 4,
+    Refusal.EXPIRED: 5,
+    Refusal.GROUP_CANCELLED: 6,
+    Refusal.CLOSED: 7,
+}
+
+UNKNOWN_ORIGIN = 100
+"""What a script answers that must know the whole message of a job, because the job is not recorded."""
+UNKNOWN_GROUP, CANCELLED_GROUP, COMPLETED_GROUP = 101, 102, 103
+"""Why a group takes no member."""
+
+
+def _named(members: Mapping[Enum, int]) -> dict[str, int]:
+    return {member.name: code for member, code in members.items()}
+
+
+def _legal() -> str:
+    """The table of legal moves as text: at ten times the state before plus the state after, "1"."""
+    cells = ["0"] * 100
+    for before, moves in TRANSITIONS.items():
+        for after in moves:
+            cells[10 * (0 if before is None else STATES[before]) + STATES[after]] = "1"
+    return "'" + "".join(cells) + "'"
+
+
+IN_LUA: Mapping[str, Mapping[str, object]] = {
+    "J": JOB,
+    "A": ATTEMPT,
+    "G": GROUP,
+    "E": EVENT,
+    "W": WORKER,
+    "STATE": _named(STATES),  # type: ignore[arg-type]
+    "GROUP": _named(GROUP_STATES),  # type: ignore[arg-type]
+    "OUTCOME": _named(OUTCOMES),  # type: ignore[arg-type]
+    "REASON": _named(REASONS),  # type: ignore[arg-type]
+    "KIND": _named(KINDS),  # type: ignore[arg-type]
+    "REFUSAL": _named(REFUSALS),  # type: ignore[arg-type]
+    "SAY": {
+        "unknown_origin": UNKNOWN_ORIGIN,
+        "unknown_group": UNKNOWN_GROUP,
+        "cancelled_group": CANCELLED_GROUP,
+        "completed_group": COMPLETED_GROUP,
+    },
+    "C": {
+        "page": PAGE,
+        "layout": LAYOUT,
+        "claim": round(EVENT_CLAIM * 1_000_000),
+        "legal": _legal(),
+    },
+}
+"""What stands for what in the Lua sources: ``J.state``, ``STATE.STARTED``, ``C.page``."""

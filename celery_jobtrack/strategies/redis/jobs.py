@@ -1,0 +1,182 @@
+"""The transitions of jobs: one script each."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack.errors import GroupCancelled, GroupCompleted, UnknownGroup, UnknownJob
+from celery_jobtrack.model.requests import EnqueueResult, Settled, StartResult
+from celery_jobtrack.model.state import STATE_AFTER, Outcome
+from celery_jobtrack.strategies.redis.base import RedisBase
+from celery_jobtrack.strategies.redis.fields import (
+    CANCELLED_GROUP,
+    COMPLETED_GROUP,
+    OUTCOMES,
+    REASONS,
+    REFUSALS,
+    STATES,
+    UNKNOWN_GROUP,
+    UNKNOWN_ORIGIN,
+)
+from celery_jobtrack.strategies.redis.group_records import load_events, title_of
+from celery_jobtrack.strategies.redis.ids import pack_id
+from celery_jobtrack.strategies.redis.job_records import (
+    dump_error,
+    dump_origin,
+    dump_progress,
+    dump_worker,
+    load_job,
+    load_started,
+)
+from celery_jobtrack.strategies.redis.packing import to_microseconds, whole
+
+if TYPE_CHECKING:
+    from celery_jobtrack.errors import JobTrackError
+    from celery_jobtrack.model.job import JobRecord, Progress
+    from celery_jobtrack.model.requests import (
+        EnqueueRequest,
+        FinishRequest,
+        Origin,
+        RequeueRequest,
+        RetryRequest,
+        SettleRequest,
+        StartRequest,
+    )
+
+_REFUSAL = {code: refusal for refusal, code in REFUSALS.items()}
+_worker = lru_cache(maxsize=64)(dump_worker)
+
+
+class JobTransitions(RedisBase):
+    """``enqueue``, ``start``, ``retry``, ``finish``, ``settle`` and what stands beside them."""
+
+    def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
+        origin = request.origin
+        answer = self._ask("enqueue", pack_id(origin.job_id), dump_origin(origin), *_message(request.message))
+        if answer[0] > 1:
+            raise refused(answer[0], origin.group_id or "", answer[1])
+        return EnqueueResult(job=load_job(origin.job_id, answer[1]), created=answer[0] == 1)
+
+    def start(self, request: StartRequest) -> StartResult:
+        job_id = request.origin.job_id
+        refusal, settled, raw, event = self._with_origin("start", request, self._claimant())
+        job, attempt = load_started(job_id, raw)
+        return StartResult(
+            job=job,
+            attempt=None if refusal else attempt,
+            refusal=_REFUSAL[refusal] if refusal else None,
+            settled=bool(settled),
+            events=load_events(event),
+        )
+
+    def retry(self, request: RetryRequest) -> Settled:
+        answer = self._with_origin(
+            "retry",
+            request.start,
+            self._claimant(),
+            b"%d" % OUTCOMES[request.outcome],
+            b"%d" % STATES[STATE_AFTER[request.outcome]],
+            dump_error(request.error),
+            dump_origin(request.origin),
+            *_message(request.message),
+        )
+        return _settled(request.start.origin.job_id, answer)
+
+    def finish(self, request: FinishRequest) -> Settled:
+        answer = self._with_origin(
+            "finish",
+            request.start,
+            self._claimant(),
+            b"%d" % OUTCOMES[request.outcome],
+            b"%d" % STATES[STATE_AFTER[request.outcome]],
+            b"" if request.reason is None else b"%d" % REASONS[request.reason],
+            dump_error(request.error),
+        )
+        return _settled(request.start.origin.job_id, answer)
+
+    def settle(self, request: SettleRequest) -> Settled:
+        origin = request.origin
+
+        def ask(said: bytes) -> Any:
+            return self._ask(
+                "settle",
+                self._claimant(),
+                pack_id(origin.job_id),
+                said,
+                b"1" if request.record_unknown else b"0",
+                b"%d" % STATES[request.state],
+                b"%d" % REASONS[request.reason],
+                dump_error(request.error),
+                b"".join(b"%d" % STATES[state] for state in request.only_from),
+                b"" if request.worker_id is None else pack_id(request.worker_id),
+                b"" if request.token is None else pack_id(request.token),
+                b"%d" % whole(origin.retries),
+                b"%d" % OUTCOMES[request.outcome or Outcome(str(request.state))],
+            )
+
+        return _settled(origin.job_id, _in_two_steps(ask, origin))
+
+    def requeue_lost(self, request: RequeueRequest) -> Settled:
+        answer = self._ask(
+            "requeue", pack_id(request.job_id), pack_id(request.token), dump_error(request.error)
+        )
+        return _settled(request.job_id, answer)
+
+    def record_progress(self, job_id: str, token: str, progress: Progress) -> bool:
+        return bool(self._run("progress", pack_id(job_id), pack_id(token), dump_progress(progress)))
+
+    def request_cancel(self, job_id: str) -> Settled:
+        answer = self._ask("cancel", self._claimant(), pack_id(job_id))
+        if not answer[1]:
+            raise UnknownJob(f"job {job_id!r} was never recorded, so it cannot be cancelled")
+        return _settled(job_id, answer)
+
+    def claim_copy(self, job: JobRecord) -> bool:
+        seen = b"" if job.published_at is None else b"%d" % to_microseconds(job.published_at)
+        return bool(self._run("copy", pack_id(job.id), seen, b"%d" % job.copies))
+
+    def _with_origin(self, name: str, request: StartRequest, claimant: bytes, *more: bytes) -> Any:
+        """Ask a script that begins with a start."""
+        origin, worker = request.origin, request.worker
+        packed = (
+            claimant,
+            pack_id(origin.job_id),
+            pack_id(request.token),
+            b"%d" % whole(origin.retries),
+            b"%d" % whole(origin.run),
+            _worker(worker.id, worker.name, worker.pid),
+            b"1" if request.reruns else b"",
+        )
+        return _in_two_steps(lambda said: self._ask(name, *packed, said, *more), origin)
+
+
+def _in_two_steps(ask: Any, origin: Origin) -> Any:
+    """Ask without the message's word on its job, and with it if the job turns out not to be recorded.
+
+    Nearly every job that starts or ends is recorded. Each step is one script that looks for itself.
+    """
+    answer = ask(b"")
+    return ask(dump_origin(origin)) if answer[0] == UNKNOWN_ORIGIN else answer
+
+
+def refused(code: int, group_id: str, texts: bytes) -> JobTrackError:
+    """Why a group takes no member, in words."""
+    if code == UNKNOWN_GROUP:
+        return UnknownGroup(f"group {group_id!r} is not recorded; create it with jobtrack.groups.create()")
+    title = title_of(texts)
+    if code == CANCELLED_GROUP:
+        return GroupCancelled(f"group {title!r} ({group_id}) was cancelled and takes no more members")
+    assert code == COMPLETED_GROUP
+    return GroupCompleted(f"batch {title!r} ({group_id}) has completed and takes no more members")
+
+
+def _settled(job_id: str, answer: Any) -> Settled:
+    applied, raw, event = answer
+    return Settled(
+        job=load_job(job_id, raw) if raw else None, applied=bool(applied), events=load_events(event)
+    )
+
+
+def _message(message: bytes | None) -> tuple[bytes, bytes]:
+    return (b"0", b"") if message is None else (b"1", message)

@@ -1,0 +1,17 @@
+-- uses: members
+-- Count some pages of a group's members. Reads only.
+-- ARGV: 2 group, 3 first page or '', 4 how many pages
+-- Gives [1, numbers of the group, next page or false, members by state] or [101].
+
+if not open_group(ARGV[2]) then return pack({SAY.unknown_group}) end
+local last = math.floor(group[G.members] / C.page)
+local page = tonumber(ARGV[3]) or math.floor(group[G.first] / C.page)
+local stop = math.min(last, page + ARGV[4] - 1)
+local counts = {0, 0, 0, 0, 0, 0, 0, 0}
+local generation = group[G.generation]
+for number = page, stop do
+  visit_page(number, function(_, state, its)
+    if its == generation then counts[state] = counts[state] + 1 end
+  end)
+end
+return pack({1, pack(group), stop < last and stop + 1, counts})

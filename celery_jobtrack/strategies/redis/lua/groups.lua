@@ -1,0 +1,142 @@
+-- uses: core
+-- Groups: what model/group.py says of how they start and complete, once more.
+--
+-- :g:<id>       the group's numbers and times; :c:<id> its texts, which are written once
+-- :k            group ids by key
+-- :m:<id>:<page>  members by the order of recording, in pages
+-- :G, :G:<state>  all groups and those that have not completed, by the order of recording
+-- :gd           groups by the time of their next check; :gc cancelled ones with members outstanding
+-- :go           groups that are over, by the time of their completion
+-- :ge:<id>      ids of the group's pending events in their order; :gu:<id> events that were given up
+--
+-- An operation has one group in its hands, from open_group to save_group.
+
+local group, group_id, group_was
+local kinds = {}
+
+local function open_group(id)
+  group, group_id = nil, id
+  if not id then return nil end
+  local raw = call('GET', root .. ':g:' .. id)
+  if not raw then return nil end
+  group = unpacked(raw)
+  group_was = {group[G.state], group[G.next_check_at], group[G.completed_at]}
+  return group
+end
+
+local function file(key, was, is, member)
+  if was == is then return end
+  if is then call('ZADD', root .. key, is, member) else call('ZREM', root .. key, member) end
+end
+
+-- Write the group and move it in the indexes from where it was.
+local function save_group()
+  local state, over = group[G.state], group[G.completed_at]
+  if group_was[1] ~= state then
+    if group_was[1] and group_was[1] ~= GROUP.COMPLETED then
+      call('ZREM', root .. ':G:' .. group_was[1], group_id)
+    end
+    if state ~= GROUP.COMPLETED then call('ZADD', root .. ':G:' .. state, group[G.seq], group_id) end
+  end
+  file(':gd', group_was[2], group[G.next_check_at], group_id)
+  file(':go', group_was[3], over, group_id)
+  local was_cancelled = group_was[1] == GROUP.CANCELLED and not group_was[3]
+  local is_cancelled = state == GROUP.CANCELLED and not over
+  if was_cancelled ~= is_cancelled then
+    file(':gc', was_cancelled or nil, is_cancelled and group[G.seq] or nil, group_id)
+  end
+  call('SET', root .. ':g:' .. group_id, pack(group))
+end
+
+local function outstanding()
+  return group[G.total] - group[G.succeeded] - group[G.failed] - group[G.revoked] - group[G.skipped]
+end
+
+local function is_filling()
+  for _, till in pairs(group[G.fillers] or {}) do
+    if till > now then return true end
+  end
+  return false
+end
+
+-- Change the group's holds: those that have run out go with it.
+local function set_hold(token, till)
+  local holds, some = {}, false
+  for holder, its in pairs(group[G.fillers] or {}) do
+    if its > now and holder ~= token then holds[holder], some = its, true end
+  end
+  if till then holds[token], some = till, true end
+  group[G.fillers] = some and holds or nil
+end
+
+local function microseconds(seconds)
+  return math.floor(seconds * 1000000 + 0.5)
+end
+
+-- Why the group may not be given members; nil if it may.
+local function refuses_members()
+  if not group then return SAY.unknown_group end
+  if group[G.state] == GROUP.CANCELLED then return SAY.cancelled_group end
+  if group[G.completed_at] and not group[G.standing] then return SAY.completed_group end
+end
+
+-- Count a new member in. A completed standing group begins its next generation.
+local function join()
+  if group[G.completed_at] then
+    for offset = 0, 4 do
+      group[G.earlier_total + offset] = group[G.earlier_total + offset] + group[G.total + offset]
+      group[G.total + offset] = 0
+    end
+    group[G.started], group[G.retrying], group[G.waiting] = 0, 0, 0
+    group[G.generation] = group[G.generation] + 1
+    group[G.state] = GROUP.AWAITING
+    group[G.started_at], group[G.completed_at] = nil, nil
+    group[G.first] = group[G.members]
+  end
+  group[G.total] = group[G.total] + 1
+  group[G.idle_since] = nil
+  group[G.next_check_at] = group[G.next_check_at] or now + microseconds(group[G.time_to_check])
+end
+
+local function announce(kind)
+  kinds[#kinds + 1] = {kind, group[G.generation]}
+end
+
+-- AWAITING becomes RUNNING, once per generation.
+local function mark_started()
+  if group[G.state] ~= GROUP.AWAITING or group[G.started_at] then return end
+  group[G.state], group[G.started_at] = GROUP.RUNNING, now
+  announce(KIND.STARTED)
+end
+
+-- Complete the group if nothing holds it open; otherwise say when to look again.
+local function settle_up()
+  if group[G.completed_at] then return end
+  local cancelled = group[G.state] == GROUP.CANCELLED
+  local awaits_members = group[G.standing] and group[G.total] == 0
+    or not group[G.standing] and not group[G.sealed]
+  if outstanding() > 0 or not cancelled and (awaits_members or is_filling()) then
+    group[G.idle_since] = nil
+    return
+  end
+  if not cancelled and group[G.settle_after] > 0 then
+    local idle_since = group[G.idle_since] or now
+    local due = idle_since + microseconds(group[G.settle_after])
+    if now < due then
+      group[G.idle_since], group[G.next_check_at] = idle_since, due
+      return
+    end
+  end
+  if not group[G.started_at] then announce(KIND.STARTED) end
+  if not cancelled then group[G.state] = GROUP.COMPLETED end
+  group[G.started_at], group[G.completed_at] = group[G.started_at] or now, now
+  group[G.idle_since], group[G.next_check_at] = nil, nil
+  announce(KIND.COMPLETED)
+end
+
+-- Which counter tells of members in this state that have not ended; nil if none does.
+local function live_counter(state)
+  if state == STATE.STARTED then return G.started end
+  if state == STATE.RETRY then return G.retrying end
+  if state == STATE.WAITING then return G.waiting end
+end

@@ -1,0 +1,73 @@
+-- uses: jobs groups
+-- Remove jobs that ended in one state before a time, oldest first by their end, with all that is theirs.
+-- Guards: never one that is counted in a generation that is not over, nor one whose group has an event
+-- to deliver, nor one whose eta is not before then: its message is still to come. Groups' counters stay.
+-- ARGV: 2 state, 3 time, 4 limit, 5 only these tasks, 6 none of these tasks, 7 page to begin at or '',
+--       8 how many to look at
+-- Gives [how many were removed, page to go on at or false].
+
+local state, before, limit, budget = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[8])
+local index = ':e:' .. state
+
+local function set(packed)
+  local members = {}
+  for _, name in ipairs(unpacked(packed)) do members[name] = true end
+  return members
+end
+
+local only, never = ARGV[5] ~= '' and set(ARGV[5]), set(ARGV[6])
+
+local function is_kept(job)
+  if only and not only[job[J.task]] or never[job[J.task]] then return true end
+  if job[J.eta] and job[J.eta] >= before then return true end
+  if not open_group(job[J.group_id]) then return false end
+  return job[J.generation] == group[G.generation] and not group[G.completed_at]
+    or call('EXISTS', root .. ':ge:' .. group_id) == 1
+end
+
+local function remove_from(name, number, id)
+  local page = math.floor(number / C.page)
+  local key = root .. name .. ':' .. page
+  call('ZREM', key, id)
+  return call('EXISTS', key) == 0 and page or nil
+end
+
+local function remove(id, job)
+  call('DEL', root .. ':j:' .. id, root .. ':a:' .. id, root .. ':b:' .. id)
+  local emptied = remove_from(':t', job[J.seq], id)
+  if emptied then call('ZREM', root .. ':tp', emptied) end
+  emptied = remove_from(index, job[J.ended], id)
+  if emptied then call('ZREM', root .. ':ep:' .. state, emptied) end
+  if state == STATE.SUCCESS then
+    call('HINCRBY', root, 'succeeded', -1)
+  else
+    call('ZREM', root .. ':s:' .. state, id)
+  end
+  if group and job[J.member] then
+    remove_from(':m:' .. group_id, job[J.member], id)
+    group[G.left] = group[G.left] - 1
+    save_group()
+  end
+end
+
+local removed, page = 0, tonumber(ARGV[7]) or 0
+while true do
+  local pages = call('ZRANGEBYSCORE', root .. ':ep:' .. state, page, '+inf', 'LIMIT', 0, 1)
+  if #pages == 0 then return pack({removed, false}) end
+  page = tonumber(pages[1])
+  local rows = call('ZRANGE', root .. index .. ':' .. pages[1], 0, -1, 'WITHSCORES')
+  for place = 1, #rows, 2 do
+    if tonumber(rows[place + 1]) >= before then return pack({removed, false}) end
+    if removed == limit then return pack({removed, page}) end
+    local job = load_job(rows[place])
+    budget = budget - 1
+    if not job then
+      call('ZREM', root .. index .. ':' .. pages[1], rows[place])
+    elseif not is_kept(job) then
+      remove(rows[place], job)
+      removed = removed + 1
+    end
+  end
+  page = page + 1
+  if budget <= 0 then return pack({removed, page}) end
+end

@@ -1,0 +1,58 @@
+-- uses: transition
+-- Record that an attempt starts, if the job may run.
+-- Guards: those of model/moves.py, in its order; a token that is known is the same call again.
+-- ARGV: 2 claimant, 3 job, 4 token, 5 retries, 6 run, 7 worker, 8 reruns, 9 origin or ''
+-- Writes the job with its attempt, its group, events.
+-- Gives [0 | refusal, whether the refusal ended the job, job, event], or [100] if it wants the origin.
+
+local id, token, retries, run = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local job, raw = load_job(id)
+local was = places(job)
+local cancelled
+
+if job then
+  local attempt = attempt_of(id, job, token)
+  if attempt then return pack({attempt[A.outcome] and REFUSAL.CLOSED or 0, 0, raw, false}) end
+  if job[J.state] >= STATE.SUCCESS then return pack({REFUSAL.FINAL, 0, raw, false}) end
+  local last_run, last_retries = job[J.run] or 1, job[J.retries] or 0
+  if run < last_run or run == last_run and retries < last_retries then
+    return pack({REFUSAL.STALE, 0, raw, false})
+  end
+  if is_open(job) then
+    if not job[J.copy_waiting] then
+      job[J.copy_waiting] = true
+      raw = write_job(id, job)
+    end
+    return pack({REFUSAL.OPEN, 0, raw, false})
+  end
+  open_group(job[J.group_id])
+  cancelled = job[J.cancel_requested]
+else
+  if ARGV[9] == '' then return pack({SAY.unknown_origin}) end
+  job = unpacked(ARGV[9])
+  job[J.published_at] = now
+  open_group(job[J.group_id])
+end
+
+local refusal, reason
+if cancelled then
+  refusal, reason = REFUSAL.CANCELLED, REASON.CANCELLED
+elseif group and group[G.state] == GROUP.CANCELLED then
+  refusal, reason = REFUSAL.GROUP_CANCELLED, REASON.GROUP_CANCELLED
+elseif job[J.expires_at] and now > job[J.expires_at] then
+  refusal, reason = REFUSAL.EXPIRED, REASON.EXPIRED
+end
+
+local event
+move(job, refusal and STATE.REVOKED or STATE.STARTED)
+if not was[1] then join_if_open(job) end
+if refusal then
+  end_job(job, reason)
+else
+  open_attempt(job, token, ARGV[7], retries, ARGV[8] ~= '')
+  start_group(job)
+end
+raw, event = commit(id, job, was, ARGV[2])
+if refusal then return pack({refusal, 1, raw, event}) end
+note_start(job)
+return pack({0, 0, raw, event})

@@ -1,0 +1,64 @@
+-- uses: attempts groups events
+-- What every transition of a job shares: it is computed first and written at the end, so that what
+-- raises has written nothing, and a full server refuses all of it with the first write or nothing.
+
+-- A job that was not recorded, as its message describes it.
+local function new_job(origin, state)
+  local job = unpacked(origin)
+  move(job, state)
+  job[J.published_at] = now
+  return job
+end
+
+-- Count a job that arrived before its "enqueued" did into its group, if that still takes members.
+local function join_if_open(job)
+  if job[J.group_id] and not refuses_members() then
+    join()
+    job[J.generation] = group[G.generation]
+  end
+end
+
+-- Whether the job is counted in its group's present generation.
+local function is_counted(job)
+  return group and job[J.generation] == group[G.generation]
+end
+
+local function start_group(job)
+  if is_counted(job) then mark_started() end
+end
+
+local function end_job(job, reason)
+  job[J.reason], job[J.finished_at] = reason, now
+end
+
+-- Write the job, and its group with what the move means to it. Gives the job's value and the event
+-- that the caller may deliver, or false.
+local function commit(id, job, was, claimant)
+  local state = job[J.state]
+  local group_changed = #kinds > 0
+  if is_counted(job) then
+    if was[1] ~= state then
+      local before, after = live_counter(was[1]), live_counter(state)
+      if before and group[before] > 0 then group[before] = group[before] - 1 end
+      if after then group[after] = group[after] + 1 end
+      group_changed = group_changed or before or after or not was[1]
+      if state >= STATE.SUCCESS then
+        local counter = G.succeeded + state - STATE.SUCCESS
+        group[counter] = group[counter] + 1
+        settle_up()
+        group_changed = true
+      end
+    end
+  end
+  if group and not was[1] then
+    job[J.member] = group[G.members]
+    group[G.members], group[G.left] = group[G.members] + 1, group[G.left] + 1
+    group_changed = true
+  end
+  local raw = save_job(id, job, was)
+  if not was[1] and job[J.member] then
+    file_under_page(':m:' .. group_id, job[J.member], job[J.seq], id)
+  end
+  if group_changed then save_group() end
+  return raw, write_events(claimant)
+end

@@ -1,0 +1,52 @@
+"""Spares callers the wait for a store that is known to be away."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from celery_jobtrack.errors import SchemaMismatch, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SHORTEST = 1.0
+"""Seconds for which a store that failed at once is not asked again."""
+LONGEST = 30.0
+PATIENCE = 2.0
+"""So many times as long as the failing call took, others are spared it: a third of the time is waited."""
+
+
+class Breaker:
+    """Lets calls through until one finds the store away, and then none for a while.
+
+    Args:
+        clock: Gives seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._open_until = 0.0
+        self._reason = ""
+
+    def call(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do ``operation``, or say at once why not.
+
+        Raises:
+            StoreUnavailable: The store is away, or was a moment ago.
+        """
+        began = self._clock()
+        if began < self._open_until:
+            raise StoreUnavailable(f"{self._reason} (it is asked again in {self._open_until - began:.1f} s)")
+        try:
+            return operation(*args, **kwargs)
+        except SchemaMismatch:
+            raise
+        except StoreUnavailable as error:
+            now = self._clock()
+            self._open_until = now + min(LONGEST, max(SHORTEST, PATIENCE * (now - began)))
+            self._reason = str(error)
+            raise
