@@ -7,6 +7,7 @@ at about a microsecond for each call of them.
 from __future__ import annotations
 
 import functools
+import threading
 from importlib import import_module
 from time import thread_time_ns
 from typing import TYPE_CHECKING, Any
@@ -32,9 +33,13 @@ NAMED = (
     "celery_jobtrack.strategies.row.jobs:JobTransitions.start",
     "celery_jobtrack.strategies.row.jobs:JobTransitions.finish",
     "celery_jobtrack.strategies.memory.store:MemoryStore.transaction",
-    "celery_jobtrack.strategies.redis.store:RedisStore.start",
+    "celery_jobtrack.strategies.redis.jobs:JobTransitions.start",
     "celery_jobtrack.strategies.memory.store:MemoryStore.transaction",
-    "celery_jobtrack.strategies.redis.store:RedisStore.finish",
+    "celery_jobtrack.strategies.redis.jobs:JobTransitions.finish",
+    "celery_jobtrack.strategies.redis.wire:Wire.run",
+    "celery_jobtrack.strategies.redis.wire:Wire.send",
+    "celery_jobtrack.tracking.recorder:Recorder.start",
+    "celery_jobtrack.tracking.recorder:Recorder.finish",
     "celery_jobtrack.model.moves:start",
     "celery_jobtrack.model.moves:finish",
     "celery_jobtrack.strategies.sql.records:RecordMap.load",
@@ -52,9 +57,10 @@ NAMED = (
 
 
 class Pieces:
-    """What each piece used of the thread's CPU, by the pieces that it was called from."""
+    """What each piece used of this thread's CPU, by the pieces that it was called from."""
 
     def __init__(self) -> None:
+        self._thread = threading.get_ident()
         self._stack: list[str] = []
         self._found: dict[tuple[str, ...], list[int]] = {}
 
@@ -83,6 +89,8 @@ class Pieces:
     def _timed(self, call: Callable[..., Any], shown: str) -> Callable[..., Any]:
         @functools.wraps(call)
         def timed(*args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != self._thread:  # heartbeat and checker are no job's
+                return call(*args, **kwargs)
             self._stack.append(shown)
             began = thread_time_ns()
             try:

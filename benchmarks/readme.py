@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN = "<!-- written by python -m benchmarks readme -->"
+WIDTH = 100
 END = "<!-- end of what is written -->"
 
 
@@ -54,7 +56,7 @@ def render(document: Mapping[str, Any]) -> str:
         f"{machine['cores']} cores; {document['date']}, Celery {versions['celery']}, "
         f"Python {versions['python']}."
     )
-    lines += ["", where]
+    lines += ["", *textwrap.wrap(where, WIDTH)]
     return "\n".join(lines)
 
 

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 def show(document: Mapping[str, Any]) -> None:
     """Print the result of ``workers``."""
-    console = Console(width=150)
+    console = Console(width=170)
     settings = document["settings"]
     title = f"medians (quartiles) of {settings['rounds']} rounds of {settings['jobs']} jobs"
     table = Table(title=title, title_justify="left")
-    table.add_column("variant")
+    table.add_column("variant", no_wrap=True)
     columns = ["jobs/s", "x bare", "worker CPU µs/job", "x bare", "store µs/job", "broker µs/job"]
     for column in [*columns, "publish µs (CPU)"]:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for name, figures in document["summary"].items():
         table.add_row(name, *_cells(name, figures))
     console.print(table)

@@ -37,7 +37,7 @@ class Watch:
     """Begins with the first measured job and ends the worker after the last."""
 
     def __init__(self, how: str, warm_up: int, jobs: int) -> None:
-        self._profile = cProfile.Profile(time.thread_time) if how == "functions" else None
+        self._profile = cProfile.Profile() if how == "functions" else None
         self._pieces = Pieces() if how == "pieces" else None
         self._warm_up, self._jobs = warm_up, jobs
         self._ended = 0

@@ -61,7 +61,7 @@ VARIANTS = {
         Variant(name="redis-backend", about="Celery's Redis result backend", server="redis", backend="{url}"),
         Variant(
             name="postgresql-backend",
-            about="Celery's SQLAlchemy result backend",
+            about="Celery's SQLAlchemy result backend on PostgreSQL",
             server="postgresql",
             backend="db+{url}",
         ),

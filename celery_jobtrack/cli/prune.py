@@ -37,9 +37,10 @@ _STATES = sorted(state.value for state in FINAL)
 )
 @pass_surface
 def prune(surface: Surface, older_than: timedelta | None, states: tuple[str, ...]) -> None:
-    """Delete ended jobs, completed groups and workers that have been kept for long enough.
+    """Delete what has been kept for long enough.
 
-    jobtrack_retention, and retention of a task, say how long that is. The checker does the same bit by bit.
+    That is ended jobs, completed groups without members, and workers that are gone; jobtrack_retention,
+    and retention of a task, say when. The checker does the same bit by bit.
 
     \b
     Examples:

@@ -48,28 +48,29 @@ def admit(task: Any) -> None:
     if header is None and not runtime.tracks(task.name):
         return
     setattr(request, _SEEN, True)
-    running = _ask(runtime, task, header or Header())
+    running = _ask(runtime, task, request, header)
     setattr(request, ATTRIBUTE, running)
-    _write_started(task)
+    if getattr(task, "writes_started", False):
+        _write_started(task, request)
     if getattr(task, "group_required", False) and running.start.origin.group_id is None:
         raise GroupNotSet(
             f"task {task.name} runs in a group only (group_required = True) and its message names none"
         )
 
 
-def _ask(runtime: Runtime, task: Any, header: Header) -> Running:
-    origin = origin_of_request(runtime, task, header)
+def _ask(runtime: Runtime, task: Any, request: Any, header: Header | None) -> Running:
     start = StartRequest(
-        origin=origin,
+        origin=origin_of_request(runtime, task, request, header),
         token=uuid.uuid4().hex,
         worker=runtime.worker(),
         reruns=may_rerun(runtime.settings, task),
     )
+    header = header or Header()
     result = _start(runtime, task, start, header)
     if result is None:
         return Running(runtime, start, header, None)
     if not result.admitted:
-        logger.info("job %s (%s) is not run: %s", origin.job_id, task.name, result.refusal)
+        logger.info("job %s (%s) is not run: %s", start.origin.job_id, task.name, result.refusal)
         raise Ignore(f"not run: {result.refusal}")
     return Running(runtime, start, header, result.job)
 
@@ -108,11 +109,10 @@ def _is_second_message(task: Any, start: StartRequest, header: Header) -> bool:
     return header.copy > 0 or (redelivered and task.acks_late and not start.reruns)
 
 
-def _write_started(task: Any) -> None:
+def _write_started(task: Any, request: Any) -> None:
     """Celery's own STARTED, which Celery would write before asking us (see ``TrackedTask.bind``)."""
-    request = task.request
     ignore = request.ignore_result if request.ignore_result is not None else task.ignore_result
-    if getattr(task, "writes_started", False) and not request.is_eager and not ignore:
+    if not request.is_eager and not ignore:
         meta = {"pid": os.getpid(), "hostname": request.hostname}
         task.backend.store_result(request.id, meta, states.STARTED, request=request)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from celery_jobtrack.integration.header import Header
 from celery_jobtrack.integration.shown import show
 from celery_jobtrack.model.requests import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from celery_jobtrack.integration.header import Header
     from celery_jobtrack.integration.runtime import Runtime
 
 
@@ -46,11 +46,17 @@ def origin_of_message(
     )
 
 
-def origin_of_request(runtime: Runtime, task: Any, header: Header) -> Origin:
-    """From a running task's request: enough to record a job that the store never heard of."""
-    request = task.request
+def origin_of_request(runtime: Runtime, task: Any, request: Any, header: Header | None) -> Origin:
+    """From a running task's request: enough to record a job that the store never heard of.
+
+    A message with our header was published where jobs are recorded: there its arguments are known, and
+    writing them out again for every start would cost a fifth of what a start costs.
+    """
     delivery = request.delivery_info or {}
-    args, kwargs = show(runtime.settings, request.args or (), request.kwargs or {}, task=task)
+    args = kwargs = None
+    if header is None:
+        args, kwargs = show(runtime.settings, request.args or (), request.kwargs or {}, task=task)
+        header = Header()
     return Origin(
         job_id=request.id,
         task=task.name,

@@ -23,6 +23,9 @@ CHUNK = 500
 """Rows that are deleted in one transaction, so that nobody waits long for it."""
 PAUSE = timedelta(minutes=1)
 """Between two looks for what is old, when the last one found nothing more."""
+SHARE = 100
+"""After looks that found nothing the pause is at least so many times as long as they took: a task that
+keeps its jobs for much longer than the others makes them long."""
 LONGEST_TICK = 1.0
 """Seconds after which a tick begins no further chunk; the next tick goes on where it stopped."""
 
@@ -51,6 +54,9 @@ class Pruned:
 class Pruner:
     """Prunes by the retention of the app and of its tasks.
 
+    Ticks look for what is old in rounds: each kind of job, then groups, then workers. One that gave a
+    chunk has another turn after the others, and a round ends when none has anything left.
+
     Args:
         tracker: Whose store is pruned.
         chunk: How much is deleted in one transaction.
@@ -66,6 +72,8 @@ class Pruner:
         self._clock = clock
         self._left: deque[Callable[[], Pruned]] = deque()
         self._next_look: datetime | None = None
+        self._in_vain = 0.0
+        """Seconds that looks took which found nothing, since the last pause."""
 
     def tick(self) -> int:
         """Do a second's worth of what is due: one chunk of each kind in turn, so that none has to wait.
@@ -78,16 +86,27 @@ class Pruner:
             if self._next_look is not None and now < self._next_look:
                 return 0
             self._next_look = now + PAUSE
+            self._in_vain = 0.0
             self._left.extend(self._steps(self._tracker.ports.retentions()))
-        until = self._clock() + LONGEST_TICK
+        begin = before = self._clock()
         pruned = 0
-        while self._left and self._clock() < until:
+        while self._left and before - begin < LONGEST_TICK:
             step = self._left.popleft()
             found = step().total
+            after = self._clock()
             pruned += found
             if found:
                 self._left.append(step)
+            else:
+                self._in_vain += after - before
+            before = after
+        if not self._left:
+            self._pause()
         return pruned
+
+    def _pause(self) -> None:
+        rest = self._store.now() + timedelta(seconds=SHARE * self._in_vain)
+        self._next_look = rest if self._next_look is None else max(self._next_look, rest)
 
     def prune(
         self, *, older_than: float | None = None, states: Collection[JobState] | None = None

@@ -48,6 +48,8 @@ class Recorder:
         self._spool = spool
         self._replays_here = replays_here
         self._kept = False
+        self._kept_starts: set[str] = set()
+        """Tokens of attempts whose start is kept and whose end has not been told."""
 
     def enqueue(self, request: EnqueueRequest) -> EnqueueResult | None:
         """A job is about to be published."""
@@ -59,11 +61,11 @@ class Recorder:
 
     def retry(self, request: RetryRequest) -> Settled | None:
         """A running job's next retry, or its replacement, is about to be published."""
-        return self._recorded(request, lambda: self._tracker().retry(request))
+        return self._recorded_after_start(request, lambda: self._tracker().retry(request))
 
     def finish(self, request: FinishRequest) -> Settled | None:
         """A body has ended."""
-        return self._recorded(request, lambda: self._tracker().finish(request))
+        return self._recorded_after_start(request, lambda: self._tracker().finish(request))
 
     def settle(self, request: SettleRequest, *, tell: bool) -> Settled | None:
         """A job has ended outside its attempt."""
@@ -103,6 +105,23 @@ class Recorder:
                 self.replay_soon()
         return result
 
+    def _recorded_after_start(
+        self, request: RetryRequest | FinishRequest, record: Callable[[], Settled]
+    ) -> Settled | None:
+        """Record what ends an attempt, behind what is still kept of its job.
+
+        The attempt's start may be kept, and before it the end of the attempt before. Until both are
+        recorded, the store knows another attempt as the open one, and refuses the end of this one.
+        """
+        token = request.start.token
+        result = self._recorded(request, record)
+        if token in self._kept_starts:
+            self._kept_starts.discard(token)
+            if result is not None and not result.applied:
+                self._keep(request, StoreUnavailable("the start of the same attempt is kept"))
+                return None
+        return result
+
     def _keep(self, request: Request, error: StoreUnavailable) -> None:
         job_id = (
             request.start if isinstance(request, (RetryRequest, FinishRequest)) else request
@@ -123,6 +142,8 @@ class Recorder:
                 "%s; what happens to jobs is kept in %s until it is back", error, self._spool.folder
             )
         self._kept = True
+        if isinstance(request, StartRequest):
+            self._kept_starts.add(request.token)
 
     def _replay_aside(self) -> None:
         try:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from tests.crash.plan import Plan
 
-STORES = ("postgresql",)
-EVERY_STORE = ("postgresql", "sqlite")
+STORES = ("postgresql", "redis")
+EVERY_STORE = (*STORES, "sqlite")
 
 
 def main() -> int:

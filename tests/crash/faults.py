@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -30,8 +31,8 @@ class Strike:
     what: str = ""
     pids: frozenset[int] = field(default_factory=frozenset)
     """Processes that were killed or frozen: what they had open may be lost."""
-    until: float = 0.0
-    """When the struck were gone or went on: what began later is excused by nothing. The machine's time."""
+    until: float = math.inf
+    """When the frozen went on: what began later is excused by nothing. The machine's time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class Scene:
     folder: Path
     staff: Staff
     store: Server | None
+    store_url: str
     broker: Server
 
 
@@ -51,9 +53,7 @@ def strike(scene: Scene) -> Strike:
     Raises:
         AssertionError: It found no victim.
     """
-    strike = _FAULTS[scene.plan.fault](scene)
-    strike.until = strike.until or time.time()
-    return strike
+    return _FAULTS[scene.plan.fault](scene)
 
 
 def _kill_child(scene: Scene) -> Strike:
@@ -69,7 +69,7 @@ def _kill_worker(scene: Scene) -> Strike:
 def _kill_whole(scene: Scene, worker: Process) -> Strike:
     pids = worker.pids()
     worker.kill()
-    struck = Strike(what=f"{worker.name} killed, pids {sorted(pids)}", pids=pids, until=time.time())
+    struck = Strike(what=f"{worker.name} killed, pids {sorted(pids)}", pids=pids)
     _stay_away(scene)
     scene.staff.replace_worker(worker)
     struck.what += f"; a new one after {scene.plan.away:.1f} s"
@@ -122,6 +122,23 @@ def _restart_store(scene: Scene) -> Strike:
     return _restart(scene, scene.store, "store", in_order=True)
 
 
+def _outage(scene: Scene) -> Strike:
+    """The worker goes and comes while the store is away, at moments that the plan chooses."""
+    assert scene.store is not None
+    worker = _pick(scene, scene.staff.workers)
+    scene.store.kill()
+    _stay_away(scene, scene.plan.choice)
+    pids = worker.pids()
+    worker.kill()
+    scene.staff.replace_worker(worker)
+    _stay_away(scene, 1 - scene.plan.choice)
+    scene.store.restart()
+    what = (
+        f"the store ({scene.store.name}) killed, then {worker.name}, pids {sorted(pids)}, which was started"
+    )
+    return Strike(what=f"{what} again; the store was back after {scene.plan.away:.1f} s", pids=pids)
+
+
 def _kill_broker(scene: Scene) -> Strike:
     return _restart(scene, scene.broker, "broker", in_order=False)
 
@@ -156,8 +173,8 @@ def _pick(scene: Scene, victims: Sequence):
     return victims[int(scene.plan.choice * len(victims))]
 
 
-def _stay_away(scene: Scene) -> None:
-    time.sleep(scene.plan.away)  # drawn with the plan: it waits for nothing
+def _stay_away(scene: Scene, part: float = 1.0) -> None:
+    time.sleep(part * scene.plan.away)  # drawn with the plan: it waits for nothing
 
 
 _FAULTS: dict[Fault, Callable[[Scene], Strike]] = {
@@ -166,6 +183,7 @@ _FAULTS: dict[Fault, Callable[[Scene], Strike]] = {
     Fault.BEAT: _kill_beat,
     Fault.DELIVERY: _kill_delivering,
     Fault.FROZEN: _freeze_worker,
+    Fault.OUTAGE: _outage,
     Fault.STORE_KILLED: _kill_store,
     Fault.STORE_RESTARTED: _restart_store,
     Fault.BROKER_KILLED: _kill_broker,

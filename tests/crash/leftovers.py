@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from celery_jobtrack.model.event import EventCounts
 from celery_jobtrack.tracking.checker import LEASE as CHECKER
 from celery_jobtrack.tracking.checker import SHORTEST_LEASE
 from tests.crash.pruning import prune_everything, what_is_left
@@ -52,6 +53,11 @@ def look_for_unpruned(jobtrack: JobTrack, store_url: str) -> Iterator[Problem]:
     left = what_is_left(store_url)
     if left:
         yield Problem(kind="not pruned", what=str(left))
+    inspect = jobtrack.inspect
+    counted = [*inspect.counts().values(), *inspect.group_counts().values()]
+    if any(counted) or inspect.event_counts() != EventCounts():
+        what = f"{inspect.counts()}, {inspect.group_counts()}, {inspect.event_counts()}"
+        yield Problem(kind="not pruned", what=f"an empty store counts {what}")
 
 
 def _within(seconds: float, holds: Any) -> bool:

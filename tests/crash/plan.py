@@ -25,12 +25,14 @@ class Fault(str, Enum):
     """A worker is stopped (SIGSTOP) for longer than its lease, and goes on."""
     STORE_KILLED = "store-killed"
     STORE_RESTARTED = "store-restarted"
+    OUTAGE = "outage"
+    """The store is away for longer than a lease, and a worker is killed meanwhile and started again."""
     BROKER_KILLED = "broker-killed"
     BROKER_RESTARTED = "broker-restarted"
 
     @property
     def of_store(self) -> bool:
-        return self in {Fault.STORE_KILLED, Fault.STORE_RESTARTED}
+        return self in {Fault.STORE_KILLED, Fault.STORE_RESTARTED, Fault.OUTAGE}
 
     @property
     def of_broker(self) -> bool:
@@ -144,6 +146,8 @@ def draw(seed: int, number: int, store: str, *, fault: str | None = None, broker
     )
     if chosen is Fault.FROZEN:
         return replace(plan, away=rest.uniform(3.5, 6.5))
+    if chosen is Fault.OUTAGE:
+        return replace(plan, away=rest.uniform(4.0, 10.0))
     if chosen is Fault.DELIVERY:
         return replace(plan, listening=rest.uniform(0.3, 0.8))
     return plan

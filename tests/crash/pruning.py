@@ -18,6 +18,9 @@ CHUNK = 500
 KEPT = ("version", "leases")
 """Ends of names of tables: the schema's version, and leases, which run out."""
 
+ROOT = "{jobtrack:default}"
+"""The one key that stays: it says which layout the others have."""
+
 
 def prune_everything(store: Store) -> None:
     """Delete whatever has ended by now."""
@@ -29,6 +32,7 @@ def prune_everything(store: Store) -> None:
         pass
     while store.prune_workers(now, CHUNK):
         pass
+    store.overdue_queues(now)  # with this question, asked at every tick, Redis forgets queues that rest
 
 
 def what_is_left(url: str) -> Mapping[str, int]:
@@ -51,5 +55,6 @@ def _rows_left(url: str) -> Mapping[str, int]:
 
 
 def _keys_left(url: str) -> Mapping[str, int]:
-    with redis.Redis.from_url(url) as client:
-        return {str(key): 1 for key in client.scan_iter(count=CHUNK) if client.ttl(key) == -1}
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        keys = [key for key in client.scan_iter(count=CHUNK) if key != ROOT]
+        return {key: 1 for key in keys if client.ttl(key) == -1}

@@ -27,8 +27,10 @@ def explain(folder: Path, case: Case, problems: Sequence[Problem]) -> str:
         parts += ["", *_job(folder, case, job_id)]
     if len(concerned) > JOBS_SHOWN:
         parts += ["", f"… and {len(concerned) - JOBS_SHOWN} more jobs"]
+    parts.append("")
     for group in case.books.groups:
-        parts += ["", f"group {group}"]
+        now = f"generation {group.generation}, {group.state}, {group.totals}"
+        parts.append(f"group {group.title!r} ({group.id}): {now}, completed at {group.completed_at}")
     for log in sorted(folder.glob("*.log")):
         parts += ["", f"--- the end of {log.name} ---", *_tail(log)]
     text = "\n".join(parts)

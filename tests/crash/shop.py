@@ -8,17 +8,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from celery import Celery
 
 from celery_jobtrack import JobTrack, TrackableTask, events
-from celery_jobtrack.config import Settings
-from celery_jobtrack.features import groups
 from celery_jobtrack.integration.running import running_of
-from celery_jobtrack.strategies.row import base as row_store
+from celery_jobtrack.strategies import contract
 from tests.crash import journal
 
 FOLDER = "JOBTRACK_CRASH_FOLDER"
@@ -53,12 +50,8 @@ def make_app(folder: Path, settings: dict[str, Any]) -> tuple[Celery, JobTrack]:
         folder: Of the round.
         settings: Where broker and store are.
     """
-    row_store.EVENT_CLAIM = HOLD
-    groups.FILLING_LEASE = HOLD
     app = Celery("crash", set_as_current=False)
-    app.conf.update({**QUICKENED, **settings})
-    if "spool_dir" in {field.name for field in fields(Settings)}:
-        app.conf.jobtrack_spool_dir = str(spool_folder(folder))
+    app.conf.update({**QUICKENED, **settings, "jobtrack_spool_dir": str(spool_folder(folder))})
     jobtrack = JobTrack(app)
     _add_tasks(app, folder / journal.BODIES)
     app.finalize()
@@ -117,6 +110,7 @@ def listen(path: Path, seconds: float) -> tuple[object, ...]:
 
 
 if FOLDER in os.environ:
+    contract.EVENT_CLAIM = HOLD  # before a store is imported, which takes it from there
     _folder = Path(os.environ[FOLDER])
     app, jobtrack = make_app(_folder, json.loads(os.environ[SETTINGS]))
     app.set_current()

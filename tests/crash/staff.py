@@ -31,6 +31,8 @@ class Process:
     def __init__(self, name: str, log: Path, environment: dict[str, str], *arguments: str) -> None:
         self.name = name
         self.log = log
+        self.crew: frozenset[int] = frozenset()
+        """Its pids when it became ready."""
         self._log_start = log.stat().st_size if log.exists() else 0
         tether = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(signal.SIGKILL)), ""]
         command = [sys.executable, "-m", "celery", "-A", "tests.crash.shop", *arguments]
@@ -68,6 +70,7 @@ class Process:
             f"{self.name} becomes ready; see {self.log}",
         )
         assert self.is_running, f"{self.name} ended with {self._popen.returncode}; see {self.log}"
+        self.crew = self.pids()
 
     def signal_all(self, signum: signal.Signals) -> None:
         """To the main process and the children at once."""
@@ -128,10 +131,11 @@ class Staff:
         schedule = str(self._folder / "beat-schedule")
         self.beat = self._start("beat", "beat", "-l", "INFO", "-s", schedule, "--pidfile=")
 
-    def replace_worker(self, worker: Process) -> None:
+    def replace_worker(self, worker: Process) -> Process:
         """A new worker of the same name, as a service manager would start it."""
         at = self.workers.index(worker)
         self.workers[at] = self._start_worker(at + 1)
+        return self.workers[at]
 
     def owner_of(self, pid: int) -> Process | None:
         """The worker whose pool child this is."""
@@ -139,15 +143,18 @@ class Staff:
 
     def dead(self) -> list[Process]:
         """Those that should run and do not."""
-        everyone = [*self.workers, *([self.beat] if self.beat else [])]
-        return [process for process in everyone if not process.is_running]
+        return [process for process in self._everyone() if not process.is_running]
+
+    def revive(self, worker: Process) -> None:
+        """Replace a worker that ended by itself, and wait for the new one."""
+        worker.kill()  # what it has forked may still be there
+        self.replace_worker(worker).await_ready()
 
     def dismiss(self) -> list[str]:
         """Stop all in order. Returns the names of those that had to be killed."""
-        everyone = [*([self.beat] if self.beat else []), *self.workers]
-        for process in everyone:
+        for process in self._everyone():
             process.ask_to_stop()
-        return [process.name for process in everyone if not process.await_end()]
+        return [process.name for process in self._everyone() if not process.await_end()]
 
     def remains(self) -> list[processes.Process]:
         """Processes of this round that still run, whoever their parent is by now."""
@@ -158,11 +165,14 @@ class Staff:
 
     def __exit__(self, *exc: object) -> None:
         """However the round ended, nothing of it goes on."""
-        for process in [*self.workers, *([self.beat] if self.beat else [])]:
+        for process in self._everyone():
             process.kill()
         for process in self.remains():
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
+
+    def _everyone(self) -> list[Process]:
+        return [*([self.beat] if self.beat else []), *self.workers]
 
     def _start_worker(self, number: int) -> Process:
         name = f"worker-{number}"

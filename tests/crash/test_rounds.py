@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 SEED = 2026
 ROUNDS = (
-    (Fault.CHILD, "postgresql", "redis"),
+    (Fault.CHILD, "redis", "rabbitmq"),
     (Fault.WORKER, "postgresql", "redis"),
-    (Fault.DELIVERY, "postgresql", "redis"),
+    (Fault.DELIVERY, "redis", "redis"),
     (Fault.FROZEN, "postgresql", "redis"),
+    (Fault.OUTAGE, "redis", "redis"),
     (Fault.STORE_KILLED, "postgresql", "redis"),
-    (Fault.BROKER_KILLED, "postgresql", "redis"),
+    (Fault.BROKER_KILLED, "postgresql", "rabbitmq"),
 )
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BROKERS = ("filesystem", "redis", "rabbitmq")
-STORES = ("sqlite", "postgresql")
+STORES = ("sqlite", "postgresql", "redis")
 POOLS = ("prefork", "threads", "solo", "gevent")
 
 

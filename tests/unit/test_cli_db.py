@@ -6,6 +6,7 @@ import pytest
 
 from celery_jobtrack.errors import SchemaMismatch
 from celery_jobtrack.strategies.memory import MemoryStore
+from celery_jobtrack.strategies.sql.schema import SCHEMA_VERSION
 from tests.unit.cli_fixtures import has_facts, new_shop
 
 shop = pytest.fixture(new_shop, name="shop")
@@ -69,12 +70,12 @@ def test_db_status_of_newer_tables_is_exit_code_1_only_where_they_are_too_new(sh
 
 def test_db_makes_the_tables_of_a_new_store(shop, use, tmp_path):
     url = use(f"sqlite:///{tmp_path}/jobs.db")
-    assert shop.json("db", "status") == {"store": url, "stored": 0, "needed": 1}
+    assert shop.json("db", "status") == {"store": url, "stored": 0, "needed": SCHEMA_VERSION}
     assert has_facts(shop.lines("db", "status"), tables="none yet; they are made at the first use")
-    assert shop.lines("db", "upgrade") == [f"{url}: tables made, version 1"]
-    assert shop.json("db", "upgrade") == {"store": url, "before": 1, "after": 1}
-    assert has_facts(shop.lines("db", "status"), tables="version 1")
-    assert has_facts(shop.lines("status"), store=url, schema="version 1")
+    assert shop.lines("db", "upgrade") == [f"{url}: tables made, version {SCHEMA_VERSION}"]
+    assert shop.json("db", "upgrade") == {"store": url, "before": SCHEMA_VERSION, "after": SCHEMA_VERSION}
+    assert has_facts(shop.lines("db", "status"), tables=f"version {SCHEMA_VERSION}")
+    assert has_facts(shop.lines("status"), store=url, schema=f"version {SCHEMA_VERSION}")
 
 
 def test_db_has_nothing_to_do_for_a_store_without_tables(shop):

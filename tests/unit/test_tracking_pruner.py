@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from celery_jobtrack.errors import StoreUnavailable
@@ -149,7 +151,7 @@ def test_tick_is_short_and_the_next_one_goes_on(world):
         ended(world, f"s{number}")
         ended(world, f"f{number}", Outcome.FAILURE)
     world.clock.advance(3 * HOUR + 1)
-    spent = iter([0.0, 0.0, 0.4, 0.8, 1.2] + [2.0] * 100)
+    spent = iter([0.0, 0.4, 0.8, 1.2])
     pruner = Pruner(world.tracker, chunk=2, clock=lambda: next(spent))
     # Failures, revoked and successes in turn; skipped ones are kept for ever.
     assert pruner.tick() == 4
@@ -157,6 +159,21 @@ def test_tick_is_short_and_the_next_one_goes_on(world):
     assert len(exist(world, *(f"f{n}" for n in range(5)))) == 3
     pruner = Pruner(world.tracker, chunk=2)
     assert pruner.tick() == 6
+
+
+def test_tick_waits_longer_after_long_looks_in_vain(world):
+    passed = count(0.0, 0.5)
+    pruner = Pruner(world.tracker, clock=lambda: next(passed))
+    ended(world, "a")
+    world.clock.advance(HOUR + 1)
+    assert [pruner.tick() for _ in range(4)] == [0, 1, 0, 0]
+    ended(world, "b")
+    world.ports.kept = Retentions(default=Retention.alike(1.0))
+    # Five looks of half a second each found nothing.
+    world.clock.advance(249)
+    assert [pruner.tick() for _ in range(4)] == [0, 0, 0, 0]
+    world.clock.advance(2)
+    assert sum(pruner.tick() for _ in range(4)) >= 1
 
 
 def test_tick_takes_at_most_a_chunk_in_one_transaction(world, monkeypatch):

@@ -76,8 +76,8 @@ def add_tasks(app: Celery, folder: Path) -> None:
         return "at last"
 
     @app.task(name="shop.hopeless", bind=True, max_retries=2, **tracked)
-    def hopeless(self) -> None:
-        raise self.retry(exc=ConnectionError("never"), countdown=0)
+    def hopeless(self, countdown: float = 0) -> None:
+        raise self.retry(exc=ConnectionError("never"), countdown=countdown)
 
     @app.task(name="shop.ignore", **tracked)
     def ignore() -> None:

@@ -1,7 +1,7 @@
 -- uses: jobs groups
 -- Remove jobs that ended in one state before a time, oldest first by their end, with all that is theirs.
 -- Guards: never one that is counted in a generation that is not over, nor one whose group has an event
--- to deliver, nor one that ended before its eta: its message is still to come. Groups' counters stay.
+-- to deliver, nor one whose eta is not before then: its message is still to come. Groups' counters stay.
 -- ARGV: 2 state, 3 time, 4 limit, 5 only these tasks, 6 none of these tasks, 7 page to begin at or '',
 --       8 how many to look at
 -- Gives [how many were removed, page to go on at or false].
