@@ -16,6 +16,7 @@ from celery_jobtrack.strategies.row import Conflict
 from celery_jobtrack.strategies.sql import SqlStore, engine
 from celery_jobtrack.testing.clock import Clock
 from celery_jobtrack.testing.steps import all_events, enqueue, finish, group, start, the_group, the_job
+from tests.contract.interleaving import HeldStatements
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -37,15 +38,19 @@ class PausingStore(SqlStore):
         self.pausing = False
         self.reached = threading.Event()
         self.released = threading.Event()
+        self._autocommit = HeldStatements(self, lambda: self.pausing, self._pause)
 
     @contextmanager
     def transaction(self) -> Iterator[SqlRows]:
         with super().transaction() as rows:
             yield rows
             if self.pausing:
-                self.pausing = False
-                self.reached.set()
-                assert self.released.wait(30)
+                self._pause()
+
+    def _pause(self) -> None:
+        self.pausing = False
+        self.reached.set()
+        assert self.released.wait(30)
 
 
 class Pair:
@@ -80,9 +85,12 @@ class Pair:
         self.second.close()
 
 
-@pytest.fixture
-def pair(sql_server_url: str, sql_namespace: str) -> Iterator[Pair]:
+@pytest.fixture(params=["plain", "general"])
+def pair(request: pytest.FixtureRequest, sql_server_url: str, sql_namespace: str) -> Iterator[Pair]:
+    """The first goes the way that the parameter says, where there are two; the second as it likes."""
     pair = Pair(sql_server_url, sql_namespace)
+    if request.param == "general":
+        pair.first._plain = None
     yield pair
     pair.close()
 

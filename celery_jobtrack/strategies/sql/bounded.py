@@ -92,3 +92,8 @@ def bounded_connect(answer_seconds: float) -> Callable[..., Any]:
         return connection
 
     return connect
+
+
+def numbered_cursor(connection: Any) -> psycopg.Cursor[Any]:
+    """A cursor whose statements name their parameters as PostgreSQL does: ``$1`` and so on."""
+    return psycopg.RawCursor(connection)

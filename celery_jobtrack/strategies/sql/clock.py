@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
 _POSTGRESQL = "CAST(EXTRACT(EPOCH FROM {}) * 1000000 AS BIGINT)"
+POSTGRESQL_NOW = _POSTGRESQL.format("clock_timestamp()")
+"""The server's time in microseconds, at the very moment when it is asked."""
 _MYSQL = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
-_COLUMNS = {"postgresql": _POSTGRESQL.format("clock_timestamp()"), "mysql": _MYSQL}
+_COLUMNS = {"postgresql": POSTGRESQL_NOW, "mysql": _MYSQL}
 # One and the same throughout a statement; with one that moves PostgreSQL would use no index.
 _EXPRESSIONS = {"postgresql": _POSTGRESQL.format("statement_timestamp()"), "mysql": _MYSQL}
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import create_engine, event
 
 from celery_jobtrack.errors import ConfigurationError, StoreUnavailable
+from celery_jobtrack.strategies.sql.driver import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ def make_engine(url: URL, *, answer_seconds: int | None = None) -> Engine:
     if dialect == "sqlite":
         _make_folder(url)
     options: dict[str, Any] = {
-        "connect_args": _connect_arguments(dialect, answer_seconds),
+        "connect_args": _connect_arguments(url, answer_seconds),
         # What a job was called with is nobody's business in an error's text.
         "hide_parameters": True,
         # Opened only as needed: a worker needs two or three, a process with threads one for each. Those
@@ -61,7 +62,7 @@ def make_engine(url: URL, *, answer_seconds: int | None = None) -> Engine:
         # Every transaction here ends in a commit or a rollback of its own.
         "pool_reset_on_return": None,
     }
-    if dialect != "sqlite":
+    if dialect == "mysql":
         options["isolation_level"] = "READ COMMITTED"
     try:
         engine = create_engine(url, **options)
@@ -77,6 +78,7 @@ def make_engine(url: URL, *, answer_seconds: int | None = None) -> Engine:
     elif dialect == "postgresql":
         from celery_jobtrack.strategies.sql.bounded import bounded_connect
 
+        event.listen(engine, "begin", _begin_postgresql)
         # The server's own limit comes first, as it leaves the connection intact.
         event.listen(engine, "do_connect", bounded_connect(answer_seconds + 2))
     return engine
@@ -84,13 +86,11 @@ def make_engine(url: URL, *, answer_seconds: int | None = None) -> Engine:
 
 def reading(engine: Engine) -> Engine:
     """The same engine and pool, for transactions that only read."""
-    if engine.dialect.name == "postgresql":
-        # Spares a BEGIN and a ROLLBACK, each a round trip; one statement is one snapshot anyway.
-        return engine.execution_options(isolation_level="AUTOCOMMIT", **{READS: True})
     return engine.execution_options(**{READS: True})
 
 
-def _connect_arguments(dialect: str, answer_seconds: int) -> dict[str, Any]:
+def _connect_arguments(url: URL, answer_seconds: int) -> dict[str, Any]:
+    dialect = url.get_backend_name()
     if dialect == "sqlite":
         return {"timeout": BUSY_SECONDS}
     if dialect == "postgresql":
@@ -102,6 +102,7 @@ def _connect_arguments(dialect: str, answer_seconds: int) -> dict[str, Any]:
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": ANSWER_SECONDS * 1000,
+            **_preparing(url),
         }
     return {
         "connect_timeout": CONNECT_SECONDS,
@@ -110,6 +111,25 @@ def _connect_arguments(dialect: str, answer_seconds: int) -> dict[str, Any]:
         "charset": "utf8mb4",
         "program_name": "celery-jobtrack",
     }
+
+
+def _preparing(url: URL) -> dict[str, int | None]:
+    """What the URL says of prepared statements, as psycopg wants it: no text can be its None.
+
+    Behind a pooler that hands out another connection for each transaction they must be switched off,
+    unless it knows of them: ``?prepare_threshold=none``.
+    """
+    asked = str(url.query.get("prepare_threshold", "")).lower()
+    if not asked:
+        return {}
+    if asked == "none":
+        return {"prepare_threshold": None}
+    if not asked.isdecimal():
+        raise ConfigurationError(
+            f"prepare_threshold={asked} in the store's URL must be a number of executions, or none to "
+            "never prepare a statement"
+        )
+    return {"prepare_threshold": int(asked)}
 
 
 def _make_folder(url: URL) -> None:
@@ -164,13 +184,28 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _prepare_postgresql(answer_seconds: int, connection: Any, _record: object) -> None:
+    # Transactions begin where we say (see ``_begin_postgresql``): a statement that is one by itself
+    # needs no BEGIN and no COMMIT, each of which is a round trip.
     connection.autocommit = True
     connection.execute(
+        "SET default_transaction_isolation = 'read committed';"
         f"SET lock_timeout = {LOCK_SECONDS * 1000};"
         f"SET statement_timeout = {answer_seconds * 1000};"
-        f"SET idle_in_transaction_session_timeout = {IDLE_TRANSACTION_SECONDS * 1000}"
+        f"SET idle_in_transaction_session_timeout = {IDLE_TRANSACTION_SECONDS * 1000}",
+        prepare=False,
     )
-    connection.autocommit = False
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    # What only reads is one statement, and that is one snapshot anyway.
+    if connection.get_execution_options().get(READS, False):
+        return
+    pooled = connection.connection
+    driver: Any = pooled.driver_connection
+    try:
+        driver.execute("BEGIN", prepare=False)
+    except driver.Error as error:
+        raise told(error, "BEGIN", connection.engine, pooled, connection.invalidate) from error
 
 
 def _prepare_mysql(_answer_seconds: int, connection: Any, _record: object) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 PATIENCE = 10.0
 """Seconds for which a fork waits for transactions to end. It goes on then: a fork must not hang."""
@@ -32,19 +31,27 @@ class ForkGate:
         self._inside = 0
         self._closed = False
 
-    @contextmanager
-    def passing(self) -> Iterator[None]:
+    def passing(self) -> Passage:
         """For the time of one transaction; waits while a fork is being made."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._closed, PATIENCE)
-            self._inside += 1
+        return Passage(self)
+
+    def enter(self) -> threading.Condition:
+        """Begin to pass; ``leave`` wants what this gives."""
         changed = self._changed
-        try:
-            yield
-        finally:
-            with changed:
+        with changed:
+            if self._closed:
+                changed.wait_for(lambda: not self._closed, PATIENCE)
+            self._inside += 1
+        return changed
+
+    def leave(self, entered: threading.Condition) -> None:
+        """Be through."""
+        with entered:
+            # A child counts anew: who was inside when it was forked off is not inside of it.
+            if entered is self._changed:
                 self._inside -= 1
-                changed.notify_all()
+            if self._closed:
+                entered.notify_all()
 
     def close(self) -> None:
         """Wait for the transactions that are open, and let no other begin."""
@@ -61,6 +68,21 @@ class ForkGate:
     def renew(self) -> None:
         """Begin anew in a child, where nobody is inside and no lock is anybody's."""
         self._reset()
+
+
+class Passage:
+    """One passing of a gate, to be used with ``with``. By hand, as it is on the way of every statement."""
+
+    __slots__ = ("_entered", "_gate")
+
+    def __init__(self, gate: ForkGate) -> None:
+        self._gate = gate
+
+    def __enter__(self) -> None:
+        self._entered = self._gate.enter()
+
+    def __exit__(self, *_: object) -> None:
+        self._gate.leave(self._entered)
 
 
 def watch_forks(gate: ForkGate, before: Callable[[], None], after_in_child: Callable[[], None]) -> None:

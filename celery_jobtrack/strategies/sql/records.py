@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from celery_jobtrack.model.event import EventRecord
@@ -51,6 +52,7 @@ class RecordMap(Generic[R]):
         names = [field.name for field in fields(record)]  # type: ignore[arg-type]
         self._plain = [name for name in names if name not in parts]
         self._parts: list[tuple[str, type, list[str], list[str], slice]] = []
+        self._plain_values = attrgetter(*self._plain)
         self._names = list(self._plain)
         for name, (part, prefix) in parts.items():
             inner = [field.name for field in fields(part)]
@@ -72,7 +74,7 @@ class RecordMap(Generic[R]):
 
     def dump(self, record: R) -> dict[str, Any]:
         """Every column of a record."""
-        row = {name: getattr(record, name) for name in self._plain}
+        row: dict[str, Any] = dict(zip(self._plain, self._plain_values(record), strict=True))
         for name, _, inner, columns, _ in self._parts:
             row.update(_spread(getattr(record, name), inner, columns))
         row.update((name, derive(record)) for name, derive in self._derived.items())
@@ -80,11 +82,8 @@ class RecordMap(Generic[R]):
 
     def changes(self, before: R, after: R) -> dict[str, Any]:
         """The columns in which two states of a record differ, as they are afterwards."""
-        changed: dict[str, Any] = {}
-        for name in self._plain:
-            value = getattr(after, name)
-            if value is not getattr(before, name) and value != getattr(before, name):
-                changed[name] = value
+        compared = zip(self._plain, self._plain_values(before), self._plain_values(after), strict=True)
+        changed: dict[str, Any] = {name: new for name, old, new in compared if new is not old and new != old}
         for name, _, inner, columns, _ in self._parts:
             old, new = getattr(before, name), getattr(after, name)
             if new is old or new == old:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.state import FINAL, JobState
+from celery_jobtrack.strategies.sql.driver import DriverConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,6 +34,7 @@ class SqlRows:
 
     def __init__(self, connection: Connection, schema: Schema, statements: Statements, clock: Clock) -> None:
         self.connection = connection
+        self._driver = DriverConnection(connection, statements.compiled)
         self._schema = schema
         self._sql = statements
         self._maps = statements.maps
@@ -41,8 +43,8 @@ class SqlRows:
 
     def now(self) -> datetime:
         if self._now is None:
-            read = self._sql.clock
-            self._now = self._clock.moment(None if read is None else self.connection.scalar(read))
+            row = None if self._sql.clock is None else self._one(self._sql.clock)
+            self._now = self._clock.moment(None if row is None else row[0])
         return self._now
 
     def job(self, job_id: str, *, lock: bool) -> JobRecord | None:
@@ -56,7 +58,7 @@ class SqlRows:
     def insert_job(self, job: JobRecord, message: bytes | None) -> None:
         values = self._maps.job.dump(job)
         values["message"] = message
-        self.connection.execute(self._sql.insert_job, values)
+        self._driver.write(self._sql.insert_job, values)
         self._file_under(job.id, job.tags)
 
     def update_job(self, before: JobRecord, after: JobRecord) -> None:
@@ -68,14 +70,14 @@ class SqlRows:
             self._file_under(before.id, (tag for tag in after.tags if tag not in before.tags))
 
     def set_message(self, job_id: str, message: bytes) -> None:
-        self.connection.execute(self._sql.set_message, {"of_id": job_id, "message": message})
+        self._driver.write(self._sql.set_message, {"of_id": job_id, "message": message})
 
     def attempt(self, token: str) -> Attempt | None:
         row = self._one(self._sql.attempt, of_token=token)
         return None if row is None else self._maps.attempt.load(row)
 
     def insert_attempt(self, attempt: Attempt) -> None:
-        self.connection.execute(self._sql.insert_attempt, self._maps.attempt.dump(attempt))
+        self._driver.write(self._sql.insert_attempt, self._maps.attempt.dump(attempt))
 
     def update_attempt(self, before: Attempt, after: Attempt) -> None:
         self._update(self._schema.attempts, before.token, self._maps.attempt.changes(before, after))
@@ -89,7 +91,7 @@ class SqlRows:
         return self._maps.group.load(row)
 
     def insert_group(self, group: GroupRecord) -> None:
-        self.connection.execute(self._sql.insert_group, self._maps.group.dump(group))
+        self._driver.write(self._sql.insert_group, self._maps.group.dump(group))
 
     def update_group(self, before: GroupRecord, after: GroupRecord) -> None:
         self._update(self._schema.groups, before.id, self._maps.group.changes(before, after))
@@ -100,10 +102,10 @@ class SqlRows:
 
     def count_members(self, group_id: str, generation: int) -> Totals:
         totals = Totals()
-        counted = self.connection.execute(
+        counted = self._driver.all(
             self._sql.count_members, {"of_group_id": group_id, "of_generation": generation}
         )
-        for state, count in counted.all():
+        for state, count in counted:
             totals = totals.plus(Totals(total=count))
             if state in FINAL:
                 totals = totals.counting(state, by=count)
@@ -116,14 +118,13 @@ class SqlRows:
     def hold(self, group_id: str, token: str, until: datetime) -> None:
         # The caller holds the group's row, so no one inserts between the two statements.
         key = {"of_group_id": group_id, "of_token": token}
-        renewed = self.connection.execute(self._sql.renew_hold, {**key, "until": until})
-        if not renewed.rowcount:
+        if not self._driver.write(self._sql.renew_hold, {**key, "until": until}):
             values = {"group_id": group_id, "token": token, "until": until}
-            self.connection.execute(self._sql.insert_hold, values)
+            self._driver.write(self._sql.insert_hold, values)
 
     def let_go(self, group_id: str, token: str) -> None:
         parameters = {"of_group_id": group_id, "of_token": token, "now": self.now()}
-        self.connection.execute(self._sql.let_go, parameters)
+        self._driver.write(self._sql.let_go, parameters)
 
     def add_event(self, kind: EventKind, group: GroupRecord) -> None:
         event = EventRecord(
@@ -137,7 +138,7 @@ class SqlRows:
         values = self._maps.event.dump(event)
         # The database numbers it; the group's lock keeps the numbers of one group in order.
         del values["seq"]
-        self.connection.execute(self._sql.insert_event, values)
+        self._driver.write(self._sql.insert_event, values)
 
     def event(self, event_id: str) -> EventRecord | None:
         row = self._one(self._sql.event, of_id=event_id)
@@ -152,20 +153,20 @@ class SqlRows:
 
     def groups_with_pending_events(self, limit: int) -> Sequence[str]:
         parameters = {"limit": limit, **self._clock.parameters()}
-        return self.connection.scalars(self._sql.groups_with_pending_events, parameters).all()
+        return [row[0] for row in self._driver.all(self._sql.groups_with_pending_events, parameters)]
 
     def _file_under(self, job_id: str, tags: Iterable[str]) -> None:
         for tag in dict.fromkeys(tags):
-            self.connection.execute(self._sql.insert_tag, {"of_id": job_id, "tag": tag})
+            self._driver.write(self._sql.insert_tag, {"of_id": job_id, "tag": tag})
 
     def _one(self, statement: Select[Any], **parameters: Any) -> Sequence[Any] | None:
-        return self.connection.execute(statement, parameters).first()
+        return self._driver.one(statement, parameters)
 
     def _update(self, table: Table, identity: str, changes: dict[str, Any]) -> None:
         if changes:
             changes["of_it"] = identity
             statement = self._sql.update(table, [name for name in changes if name != "of_it"])
-            self.connection.execute(statement, changes)
+            self._driver.write(statement, changes)
 
     def _take_clock(self, row: Sequence[Any]) -> None:
         if self._now is None:

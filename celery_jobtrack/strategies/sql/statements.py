@@ -18,10 +18,11 @@ from celery_jobtrack.strategies.sql.records import RecordMaps
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Column, ColumnElement, Insert, Select, Table, Update
+    from sqlalchemy import Column, ColumnElement, Executable, Insert, Select, Table, Update
 
     from celery_jobtrack.model.state import GroupState
     from celery_jobtrack.strategies.sql.clock import Clock
+    from celery_jobtrack.strategies.sql.driver import Compiled
     from celery_jobtrack.strategies.sql.schema import Schema
 
 
@@ -113,6 +114,8 @@ class Statements:
             events: events.c.id,
             attempts: attempts.c.token,
         }
+        self.compiled: dict[tuple[Executable, tuple[str, ...]], Compiled] = {}
+        """What ``DriverConnection`` has compiled of them."""
         self._updates: dict[tuple[Table, frozenset[str]], Update] = {}
 
     def update(self, table: Table, columns: Iterable[str]) -> Update:

@@ -1,0 +1,134 @@
+"""The plain case of a transition as one statement, where the database can do that.
+
+Nearly every job starts and ends as it should: nobody cancels it, no other attempt is in its way, its group
+is running and has others outstanding. PostgreSQL looks at all that and writes it in one statement.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack.model import moves
+from celery_jobtrack.model.job import Attempt
+from celery_jobtrack.model.requests import EnqueueResult, Settled, StartResult
+from celery_jobtrack.model.state import STATE_AFTER
+from celery_jobtrack.strategies.row.rows import Conflict
+from celery_jobtrack.strategies.sql.autocommit import Autocommit
+from celery_jobtrack.strategies.sql.base import SqlBase
+from celery_jobtrack.strategies.sql.plain_statements import PlainStatements
+from celery_jobtrack.strategies.sql.plain_values import PlainValues
+from celery_jobtrack.strategies.sql.types import from_microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from celery_jobtrack.model.job import JobRecord, Progress
+    from celery_jobtrack.model.requests import EnqueueRequest, FinishRequest, StartRequest
+
+
+class PlainCases(SqlBase):
+    """Tries the one statement first, and falls back on the general algorithm over locked rows.
+
+    Whatever the statement does not write, for whichever reason, is decided by the general algorithm
+    alone, from the beginning: only there is it known why a start is refused.
+    """
+
+    def __init__(
+        self, url: str, *, namespace: str = "default", clock_offset: Callable[[], float] | None = None
+    ) -> None:
+        super().__init__(url, namespace=namespace, clock_offset=clock_offset)
+        self._autocommit = Autocommit(self._engine, self._gate)
+        self._plain: _Plain | None = None
+        if self._dialect == "postgresql":
+            maps = self._sql.maps
+            statements = PlainStatements(self._schema, maps)
+            self._plain = statements, PlainValues(self._schema, maps, self._engine.dialect)
+
+    def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
+        return self._enqueue_plainly(request) or super().enqueue(request)
+
+    def start(self, request: StartRequest) -> StartResult:
+        return self._start_plainly(request) or super().start(request)
+
+    def finish(self, request: FinishRequest) -> Settled:
+        return self._finish_plainly(request) or super().finish(request)
+
+    def record_progress(self, job_id: str, token: str, progress: Progress) -> bool:
+        if self._plain is not None:
+            statements, values = self._plain
+            if self._written(statements.progress, values.progress(job_id, token, progress)) is not None:
+                return True
+        return super().record_progress(job_id, token, progress)
+
+    def _enqueue_plainly(self, request: EnqueueRequest) -> EnqueueResult | None:
+        if self._plain is None:
+            return None
+        statements, values = self._plain
+        is_member, is_tagged = request.origin.group_id is not None, bool(request.origin.tags)
+        statement = (statements.enqueue_member if is_member else statements.enqueue)[is_tagged]
+        row = self._written(statement, values.enqueue(request))
+        if row is None:
+            return None
+        job = moves.enqueue(None, request, from_microseconds(row[0])).job
+        assert job is not None
+        return EnqueueResult(job=job if row[1] is None else job.evolve(generation=row[1]), created=True)
+
+    def _start_plainly(self, request: StartRequest) -> StartResult | None:
+        if self._plain is None:
+            return None
+        statements, values = self._plain
+        row = self._written(statements.start, values.start(request))
+        if row is None:
+            return None
+        job = values.job(row)
+        return StartResult(job=job, attempt=_opened(job, request))
+
+    def _finish_plainly(self, request: FinishRequest) -> Settled | None:
+        state = STATE_AFTER[request.outcome]
+        if self._plain is None or not state.is_final:
+            return None
+        statements, values = self._plain
+        is_member = request.start.origin.group_id is not None
+        statement = (statements.finish_member if is_member else statements.finish)[state]
+        row = self._written(statement, values.finish(request))
+        if row is None:
+            return None
+        job = values.job(row)
+        if request.error is not None:
+            job = job.evolve(error=request.error)
+        return Settled(job=job, applied=True)
+
+    def _written(self, statement: PlainStatement, values: dict[str, Any]) -> Sequence[Any] | None:
+        """The row that a statement returned once all was written; None if it wrote nothing.
+
+        What is a conflict to others, a broken connection among them, is one more reason to go the
+        general way, which may be gone again after a write whose answer was lost.
+        """
+        values.update(self._clock.parameters())
+        try:
+            return self._autocommit.row(statement.text, [values[name] for name in statement.names])
+        except Conflict:
+            return None
+
+
+def _opened(job: JobRecord, request: StartRequest) -> Attempt:
+    assert job.started_at is not None
+    origin, worker = request.origin, request.worker
+    return Attempt(
+        token=request.token,
+        job_id=job.id,
+        number=job.attempts,
+        worker_id=worker.id,
+        worker=worker.name,
+        pid=worker.pid,
+        retries=origin.retries,
+        run=job.run,
+        reruns=request.reruns,
+        started_at=job.started_at,
+    )
+
+
+if TYPE_CHECKING:
+    from celery_jobtrack.strategies.sql.plain_statements import PlainStatement
+
+    _Plain = tuple[PlainStatements, PlainValues]

@@ -1,0 +1,228 @@
+"""PostgreSQL's statements for the plain case of a transition: each is a whole transaction.
+
+Each repeats, as guards, what ``model.moves`` and ``model.group`` say of the plain case. It returns one
+row if the guards held and everything was written, or none if they did not and nothing was. The general
+algorithm over locked rows decides every other case.
+
+At READ COMMITTED a statement finds rows as they were when it began, waits for whoever holds one, and
+looks at the guards once more on what that one left. That holds for the row that is updated or locked,
+not for others that the statement reads: what is read of those must be such that it cannot become wrong
+while the row is waited for. Rows are locked in the order job, group, as everywhere.
+
+Plans are made once for each connection, by what PostgreSQL knows of the tables then, which may be nothing.
+So the guards are put such that only the unique indexes can serve: by that on states, which costs the same
+while the store is empty, each start would later wade through the whole backlog.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from celery_jobtrack.model.state import FINAL, JobState
+from celery_jobtrack.strategies.sql.clock import POSTGRESQL_NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from celery_jobtrack.strategies.sql.records import RecordMaps
+    from celery_jobtrack.strategies.sql.schema import Schema
+
+_NOW = f"{POSTGRESQL_NOW} + :clock::bigint"
+"""Asked anew when a guard is looked at once more: the time after waiting, not before it."""
+
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+
+_COUNTERS = {
+    JobState.SUCCESS: "succeeded",
+    JobState.FAILURE: "failed",
+    JobState.REVOKED: "revoked",
+    JobState.SKIPPED: "skipped",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PlainStatement:
+    """A statement as PostgreSQL itself reads it, with ``$1``, and the names of its parameters in order."""
+
+    text: str
+    names: tuple[str, ...]
+
+
+class PlainStatements:
+    """The statements of one namespace; their parameters are named as the columns."""
+
+    def __init__(self, schema: Schema, maps: RecordMaps) -> None:
+        self._names = {
+            "jobs": schema.jobs.name,
+            "tags": schema.tags.name,
+            "attempts": schema.attempts.name,
+            "groups": schema.groups.name,
+            "job": ", ".join(column.name for column in maps.job.columns),
+            "now": _NOW,
+        }
+        self.start = self._named(_START)
+        self.progress = self._named(_PROGRESS)
+        self.finish = {state: self._named(_FINISH, **_ending(state)) for state in FINAL}
+        """By the state in which the job ends; for jobs without a group."""
+        self.finish_member = {state: self._named(_FINISH_MEMBER, **_ending(state)) for state in FINAL}
+        """By the state in which the job ends; for members of a group."""
+        self.enqueue = self._enqueue(_ALONE, tagged=False), self._enqueue(_ALONE, tagged=True)
+        """Without and with tags; for jobs without a group."""
+        self.enqueue_member = self._enqueue(_JOINING, tagged=False), self._enqueue(_JOINING, tagged=True)
+        """Without and with tags; for members of a group."""
+
+    def _enqueue(self, membership: Mapping[str, str], *, tagged: bool) -> PlainStatement:
+        parts = {**membership, "filed": _FILED if tagged else ""}
+        return self._named(_ENQUEUE, **{name: part.format(**self._names) for name, part in parts.items()})
+
+    def _named(self, statement: str, **more: str) -> PlainStatement:
+        text = statement.format(**self._names, **more).strip()
+        names = list(dict.fromkeys(_PARAMETER.findall(text)))
+        numbered = _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", text)
+        return PlainStatement(numbered, tuple(names))
+
+
+def _ending(state: JobState) -> dict[str, str]:
+    message = ", message = NULL" if state is JobState.SUCCESS else ""
+    return {"state": state.value, "counter": _COUNTERS[state], "message": message}
+
+
+# Guards: the job is queued, no attempt is open, and neither the message's age nor a cancellation nor the
+# expiry is against it; the token is new; the job's group, if it has one, runs or has run.
+# Reads the group without locking it: a group that this job is a member of does not await its first start
+# again, and one that is being cancelled might as well have been cancelled a moment later.
+# Writes the job and inserts its attempt. Returns the job.
+_START = """
+WITH started AS (
+    UPDATE {jobs} SET
+        state = 'STARTED', token = :token, attempts = attempts + 1,
+        retries = GREATEST(retries, :retries::integer), started_at = {now},
+        due_at = NULL, expiring_at = NULL,
+        progress_current = NULL, progress_total = NULL, progress_text = NULL,
+        error_type = NULL, error_message = NULL, error_traceback = NULL
+    WHERE id = :id AND (state IN ('ENQUEUED', 'RETRY')) IS TRUE AND token IS NULL AND NOT cancel_requested
+        AND (run, retries) <= (:run::integer, :retries::integer)
+        AND (expires_at IS NULL OR expires_at >= {now})
+        AND (attempts = 0 OR NOT EXISTS (SELECT FROM {attempts} known WHERE known.token = :token))
+        AND (group_id IS NULL
+            OR (SELECT state FROM {groups} g WHERE g.id = {jobs}.group_id) IN ('RUNNING', 'COMPLETED'))
+    RETURNING {job}
+), opened AS (
+    INSERT INTO {attempts}
+        (token, job_id, number, worker_id, worker, pid, retries, run, started_at, reruns)
+    SELECT :token, id, attempts, :worker_id, :worker, :pid::bigint, :retries::integer, run,
+        started_at, :reruns::boolean
+    FROM started
+)
+SELECT {job} FROM started
+"""
+
+# Guards: this attempt is the open one, and the job has no group. A job that has a token is STARTED, and
+# the attempt with this token is open.
+# Writes the job and its attempt.
+# Returns the job.
+_FINISH = """
+WITH ended AS (
+    UPDATE {jobs} SET
+        state = '{state}', reason = :reason, token = NULL, copy_waiting = FALSE, finished_at = {now},
+        error_type = :error_type, error_message = :error_message,
+        error_traceback = :error_traceback{message}
+    WHERE id = :id AND token = :token AND group_id IS NULL
+    RETURNING {job}
+), closed AS (
+    UPDATE {attempts} SET
+        outcome = :outcome, finished_at = ended.finished_at,
+        error_type = ended.error_type, error_message = ended.error_message,
+        error_traceback = ended.error_traceback
+    FROM ended WHERE {attempts}.token = :token
+)
+SELECT {job} FROM ended
+"""
+
+# Guards: this attempt is the open one; the job is counted in the present generation of its group, that
+# is not over, and it is not the last member outstanding. The job's row is locked before the group's is
+# looked at, and written only if the group was: if a guard fails, nothing is.
+# Writes the group, the job and its attempt. Returns the job.
+_FINISH_MEMBER = """
+WITH open AS MATERIALIZED (
+    SELECT group_id, generation FROM {jobs}
+    WHERE id = :id AND token = :token
+    FOR UPDATE
+), counted AS (
+    UPDATE {groups} SET {counter} = {counter} + 1, idle_since = NULL
+    FROM open
+    WHERE {groups}.id = open.group_id AND {groups}.generation = open.generation AND completed_at IS NULL
+        AND total - succeeded - failed - revoked - skipped > 1
+    RETURNING {groups}.id AS counted_in
+), ended AS (
+    UPDATE {jobs} SET
+        state = '{state}', reason = :reason, token = NULL, copy_waiting = FALSE, finished_at = {now},
+        error_type = :error_type, error_message = :error_message,
+        error_traceback = :error_traceback{message}
+    FROM counted WHERE id = :id
+    RETURNING {job}
+), closed AS (
+    UPDATE {attempts} SET
+        outcome = :outcome, finished_at = ended.finished_at,
+        error_type = ended.error_type, error_message = ended.error_message,
+        error_traceback = ended.error_traceback
+    FROM ended WHERE {attempts}.token = :token
+)
+SELECT {job} FROM ended
+"""
+
+# Guards: this attempt is the open one. Writes the job. Returns its id.
+_PROGRESS = """
+UPDATE {jobs} SET
+    progress_current = :progress_current::double precision,
+    progress_total = :progress_total::double precision, progress_text = :progress_text
+WHERE id = :id AND token = :token
+RETURNING id
+"""
+
+# Guards: the id is new. Of two publishers of one id that come at once, one waits for the other and then
+# writes nothing; if there is a group, its count is undone with the whole statement, which fails.
+# Writes the job, with its group counted in before, and files it under its tags.
+# Returns the time and the generation.
+_ENQUEUE = """
+WITH {joined}recorded AS (
+    INSERT INTO {jobs}
+        (id, task, state, queue, priority, group_id, generation, retries, max_retries, run, attempts,
+        root_id, parent_id, enqueued_at, published_at, copies, eta, expires_at, due_at, expiring_at,
+        cancel_requested, copy_waiting, tags, args, kwargs, message)
+    SELECT :id, :task, 'ENQUEUED', :queue, :priority::integer, {membership}, :retries::integer,
+        :max_retries::integer, :run::integer, 0, :root_id, :parent_id, now.at, now.at, 0, :eta::bigint,
+        :expires_at::bigint, GREATEST(now.at, :eta::bigint), :expires_at::bigint,
+        FALSE, FALSE, :tags, :args, :kwargs, :message::bytea
+    FROM {source}
+    RETURNING seq, enqueued_at, generation
+){filed}
+SELECT enqueued_at, generation FROM recorded
+"""
+
+_ALONE = {
+    "joined": "",
+    "membership": "NULL, NULL::bigint",
+    "source": "(SELECT {now} AS at) now ON CONFLICT (id) DO NOTHING",
+}
+
+# Guards: the group takes members and its generation is not over; the id is new, as far as one can see
+# before it is inserted.
+_JOINING = {
+    "joined": """joined AS (
+    UPDATE {groups} SET
+        total = total + 1, idle_since = NULL,
+        next_check_at = COALESCE(next_check_at, {now} + ROUND(time_to_check * 1000000)::bigint)
+    WHERE id = :group_id AND state <> 'CANCELLED' AND completed_at IS NULL
+        AND NOT EXISTS (SELECT FROM {jobs} known WHERE known.id = :id)
+    RETURNING generation
+), """,
+    "membership": ":group_id, joined.generation",
+    "source": "joined, (SELECT {now} AS at) now",
+}
+
+_FILED = """, filed AS (
+    INSERT INTO {tags} (seq, tag) SELECT seq, UNNEST(:labels::text[]) FROM recorded
+)"""

@@ -1,0 +1,243 @@
+"""One random run on two stores: through the statements for plain cases, and through the general algorithm."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from celery_jobtrack.errors import JobTrackError
+from celery_jobtrack.model.job import ErrorInfo, Progress
+from celery_jobtrack.model.requests import RequeueRequest
+from celery_jobtrack.model.state import JobState, Outcome, Reason
+from celery_jobtrack.testing import steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from celery_jobtrack.strategies.sql import SqlStore
+    from celery_jobtrack.testing import Clock
+
+TICK = 1000.0
+"""Seconds between two operations: times that differ by less are the same, as both stores' clocks move."""
+GROUPS = {
+    "standing": {},
+    "slow": {"settle_after": 3.5 * TICK, "time_to_check": 0.1},
+    "batch": {"standing": False, "time_to_check": 7.25 * TICK},
+}
+TEXTS = [None, "", "(1, 'x')", "NUL \0 and \ud83d half", "Grüße 🎉", "x" * 3000]
+TAGS = [(), (), ("a",), ("b", "a", "b"), ("Größe", "a b")]
+ERRORS = [
+    None,
+    ErrorInfo(type="Boom", message="bad \0 byte", traceback="line\nline"),
+    ErrorInfo(type="Boom", message=""),
+]
+OUTCOMES = [*[Outcome.SUCCESS] * 6, Outcome.FAILURE, Outcome.REVOKED, Outcome.SKIPPED, Outcome.REQUEUED]
+
+
+class BothWays:
+    """Makes every operation on both stores, and holds what they answer and keep against each other.
+
+    Args:
+        plain: Has statements for plain cases.
+        general: Has none.
+        clock: Of both.
+        seed: Of the run.
+    """
+
+    def __init__(self, plain: SqlStore, general: SqlStore, clock: Clock, seed: int) -> None:
+        assert plain._plain is not None
+        assert general._plain is None
+        self.stores = plain, general
+        self.clock = clock
+        self.random = Random(seed)
+        self.begin = plain.now()
+        self.written = 0
+        self.jobs: list[tuple[str, dict[str, Any]]] = []
+        self.tokens: list[tuple[str, str, dict[str, Any]]] = []
+        plain.claimant = general.claimant = "claimant"
+        for group_id, options in GROUPS.items():
+            for store in self.stores:
+                steps.group(store, group_id, **options)
+        self._count_plain_cases(plain)
+
+    def _count_plain_cases(self, store: SqlStore) -> None:
+        written = store._written
+
+        def counted(*arguments: Any) -> Sequence[Any] | None:
+            row = written(*arguments)
+            self.written += row is not None
+            return row
+
+        store._written = counted
+
+    def run(self, operations: int) -> None:
+        choices: list[tuple[Callable[[], None], int]] = [
+            (self.enqueue, 6),
+            (self.start, 8),
+            (self.finish, 8),
+            (self.retry, 2),
+            (self.progress, 2),
+            (self.settle, 1),
+            (self.cancel, 1),
+            (self.requeue, 1),
+            (self.change_group, 2),
+        ]
+        operate, weights = zip(*choices, strict=True)
+        for _ in range(operations):
+            self.random.choices(operate, weights)[0]()
+            self.clock.advance(TICK)
+        plain, general = (self.tables(store) for store in self.stores)
+        for name, rows in plain.items():
+            assert rows == general[name], _difference(rows, general[name])
+
+    def both(self, operation: Callable[[SqlStore], Any]) -> None:
+        plain, general = (self.answer(store, operation) for store in self.stores)
+        assert plain == general, f"{plain} is not {general}"[:3000]
+
+    def answer(self, store: SqlStore, operation: Callable[[SqlStore], Any]) -> Any:
+        try:
+            return self.comparable(operation(store))
+        except JobTrackError as error:
+            return type(error), str(error)
+
+    def comparable(self, value: Any) -> Any:
+        """What must be the same on both: times by the tick, events without their ids."""
+        if isinstance(value, datetime):
+            return round((value - self.begin).total_seconds() / TICK, 1)
+        if is_dataclass(value):
+            names = {field.name for field in fields(value)} - (
+                {"id", "seq"} if hasattr(value, "kind") else set()
+            )
+            return {name: self.comparable(getattr(value, name)) for name in names}
+        if isinstance(value, tuple | list):
+            return [self.comparable(item) for item in value]
+        return value
+
+    def tables(self, store: SqlStore) -> dict[str, list[dict[str, Any]]]:
+        """Every row of every table in the order of writing; a number that was given in vain leaves no gap."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        prefix = len(store._schema.prefix)
+        with store._reader.connect() as connection:
+            seqs = connection.scalars(
+                select(store._schema.jobs.c.seq).order_by(store._schema.jobs.c.seq)
+            ).all()
+            for table in store._schema.metadata.sorted_tables:
+                rows = connection.execute(table.select().order_by(*table.primary_key)).mappings()
+                kept = [{name: self.comparable(value) for name, value in row.items()} for row in rows]
+                for number, row in enumerate(kept):
+                    if "seq" in row:
+                        row["seq"] = seqs.index(row["seq"]) if table is store._schema.tags else number
+                    if table is store._schema.events:
+                        del row["id"]
+                found[table.name[prefix:]] = kept
+        return found
+
+    # -- operations ------------------------------------------------------------------------------
+
+    def enqueue(self) -> None:
+        pick = self.random
+        now = self.begin + timedelta(seconds=self.clock.offset())
+        job_id = (
+            f"job-{pick.randrange(len(self.jobs) + 3)}" if pick.random() < 0.2 else f"job-{len(self.jobs)}"
+        )
+        about = {
+            "group_id": pick.choice([None, None, *GROUPS, *GROUPS, "unknown"])
+            if pick.random() < 0.9
+            else "standing",
+            "queue": pick.choice([None, "celery", "Häßlich"]),
+            "priority": pick.choice([None, 3, -1]),
+            "args": pick.choice(TEXTS),
+            "kwargs": pick.choice(TEXTS),
+            "tags": pick.choice(TAGS),
+            "max_retries": pick.choice([None, 0, 5]),
+            "root_id": pick.choice([None, "root"]),
+            "parent_id": pick.choice([None, "parent"]),
+            "eta": pick.choice([None, None, now + timedelta(seconds=2.5 * TICK), now - timedelta(1)]),
+            "expires_at": pick.choice([None, None, None, now + timedelta(seconds=5.5 * TICK)]),
+        }
+        self.jobs.append((job_id, about))
+        message = pick.choice([None, b"m", b"\0\xff" * 3000])
+        self.both(lambda store: steps.enqueue(store, job_id, message=message, **about))
+
+    def start(self) -> None:
+        if self.tokens and self.random.random() < 0.1:
+            token, job_id, about = self.random.choice(self.tokens)
+        else:
+            job_id, about = self._job()
+            token = f"token-{len(self.tokens)}"
+            about = {**about, "retries": self.random.choice([0, 0, 0, 1, 2])}
+            self.tokens.append((token, job_id, about))
+        worker = self.random.choice([steps.WORKER, steps.OTHER_WORKER])
+        self.both(lambda store: steps.start(store, job_id, token, worker=worker, **about))
+
+    def finish(self) -> None:
+        token, job_id, about = self._token()
+        outcome, error = self.random.choice(OUTCOMES), self.random.choice(ERRORS)
+        self.both(lambda store: steps.finish(store, job_id, token, outcome, error=error, **about))
+
+    def retry(self) -> None:
+        token, job_id, about = self._token()
+        retries = about.get("retries", 0) + 1
+        more = {name: value for name, value in about.items() if name != "retries"}
+        self.both(lambda store: steps.retry(store, job_id, token, retries, **more))
+
+    def progress(self) -> None:
+        token, job_id, _ = self._token()
+        progress = Progress(
+            current=self.random.choice([0, 0.1, 7]), total=self.random.choice([None, 10]), text="50 \0 %"
+        )
+        self.both(lambda store: store.record_progress(job_id, token, progress))
+
+    def settle(self) -> None:
+        token, job_id, about = self._token()
+        guards = self.random.choice([{}, {"token": token}])
+        self.both(
+            lambda store: steps.settle(
+                store, job_id, JobState.FAILURE, Reason.WORKER_LOST, guards=guards, **about
+            )
+        )
+
+    def cancel(self) -> None:
+        job_id, _ = self._job()
+        self.both(lambda store: store.request_cancel(job_id))
+
+    def requeue(self) -> None:
+        token, job_id, _ = self._token()
+        request = RequeueRequest(job_id=job_id, token=token, error=ErrorInfo(type="Lost", message=""))
+        self.both(lambda store: store.requeue_lost(request))
+
+    def change_group(self) -> None:
+        group_id = self.random.choice(list(GROUPS))
+        change = self.random.choices(
+            [
+                lambda store: store.begin_filling(group_id, "f", 3.5 * TICK),
+                lambda store: store.end_filling(group_id, "f"),
+                lambda store: store.recompute_group(group_id),
+                lambda store: store.seal_group(group_id),
+                lambda store: store.cancel_group(group_id),
+            ],
+            [8, 8, 16, 1, 1],
+        )[0]
+        self.both(change)
+
+    def _job(self) -> tuple[str, dict[str, Any]]:
+        if not self.jobs or self.random.random() < 0.05:
+            self.jobs.append((f"unseen-{len(self.jobs)}", {"group_id": self.random.choice([None, *GROUPS])}))
+        return self.random.choice(self.jobs[-12:])
+
+    def _token(self) -> tuple[str, str, dict[str, Any]]:
+        if not self.tokens or self.random.random() < 0.05:
+            job_id, about = self._job()
+            self.tokens.append((f"token-{len(self.tokens)}", job_id, {**about, "retries": 0}))
+        return self.random.choice(self.tokens[-8:])
+
+
+def _difference(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
+    found = [f"{len(rows)} and {len(others)} rows"]
+    for row, other in zip(rows, others, strict=False):
+        found += [f"{row}: {n} is not {other[n]!r}"[-500:] for n in row if row[n] != other[n]]
+    return "\n".join(found[:20])
