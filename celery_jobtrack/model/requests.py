@@ -115,7 +115,8 @@ class SettleRequest:
 
     ``only_from`` guards the state. An open attempt is closed with the job only when ``worker_id``
     and ``retries`` name the one that is open, or its ``token`` is given; otherwise a job with an
-    open attempt is left alone.
+    open attempt is left alone. A job that has come to a later try than the message of which
+    ``worker_id`` tells is left alone as well.
     """
 
     origin: Origin
