@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.job import Progress
+from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.model.state import GroupState, JobState
 from celery_jobtrack.strategies.row import Conflict
 from celery_jobtrack.strategies.sql import SqlStore
@@ -204,3 +206,27 @@ def test_two_publishers_of_one_member_count_it_once(store):
     )
     assert (one.created, two.created) == (True, False)
     assert steps.the_group(store).totals.total == 1
+
+
+def test_member_of_an_earlier_generation_is_not_counted_in_the_next(store):
+    """Such a member is left only where counters have drifted; the next generation must not suffer."""
+    steps.group(store)
+    for name in ("early", "late"):
+        steps.start(store, name, f"t-{name}", group_id="g")
+    with store.transaction() as rows:
+        group = rows.group("g", lock=True)
+        rows.update_group(group, group.evolve(totals=Totals(total=1)))
+    steps.finish(store, "early", "t-early", group_id="g")
+    for name in ("next", "another"):
+        steps.enqueue(store, name, group_id="g")
+    assert steps.finish(store, "late", "t-late", group_id="g").applied
+    record = steps.the_group(store)
+    assert (record.generation, record.totals) == (2, Totals(total=2))
+
+
+def test_start_of_a_retry_that_was_cancelled_is_refused(store):
+    steps.start(store)
+    store.request_cancel("job")
+    steps.retry(store)
+    began = steps.start(store, token="t2", retries=1)
+    assert (began.refusal, began.job.state) == (Refusal.CANCELLED, JobState.REVOKED)
