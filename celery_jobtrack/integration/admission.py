@@ -65,7 +65,7 @@ def _ask(runtime: Runtime, task: Any, request: Any, header: Header | None) -> Ru
         reruns=may_rerun(runtime.settings, task),
     )
     header = header or Header()
-    result = _start(runtime, task, start, header)
+    result = _start(runtime, task, request, start, header)
     if result is None:
         return Running(runtime, start, header, None)
     if not result.admitted:
@@ -74,13 +74,15 @@ def _ask(runtime: Runtime, task: Any, request: Any, header: Header | None) -> Ru
     return Running(runtime, start, header, result)
 
 
-def _start(runtime: Runtime, task: Any, start: StartRequest, header: Header) -> StartResult | None:
+def _start(
+    runtime: Runtime, task: Any, request: Any, start: StartRequest, header: Header
+) -> StartResult | None:
     """What the store says; None when it is away and the body runs all the same.
 
     A message that comes a second time may be that of a job which is running or has run, which only the
     store knows. So it waits for the store, or goes back.
     """
-    if not _is_second_message(task, start, header):
+    if not _is_second_message(task, request, start, header):
         return runtime.recorder.start(start)
     deadline = time.monotonic() + runtime.settings.store_wait
     while True:
@@ -100,12 +102,12 @@ def _start(runtime: Runtime, task: Any, start: StartRequest, header: Header) -> 
             raise Ignore(f"not run: {error}") from error
 
 
-def _is_second_message(task: Any, start: StartRequest, header: Header) -> bool:
-    if task.request.is_eager:
+def _is_second_message(task: Any, request: Any, start: StartRequest, header: Header) -> bool:
+    if request.is_eager:
         return False
-    redelivered = bool((task.request.delivery_info or {}).get("redelivered"))
     # Redelivered without acks_late was never acknowledged, so it was never started.
-    return header.copy > 0 or (redelivered and task.acks_late and not start.reruns)
+    may_have_run = task.acks_late and not start.reruns
+    return header.copy > 0 or (may_have_run and bool((request.delivery_info or {}).get("redelivered")))
 
 
 def _write_started(task: Any, request: Any) -> None:

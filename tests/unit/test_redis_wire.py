@@ -64,17 +64,17 @@ def test_no_more_connections_are_kept_than_said(redis_store, monkeypatch):
     assert len(redis_store._wire._idle) <= 2
 
 
-def test_answer_that_nobody_waited_for_is_not_given_to_the_next(redis_store):
+def test_answer_that_nobody_waited_for_is_not_given_to_the_next(redis_store, monkeypatch):
     """As when a soft time limit is raised between the question and its answer."""
     steps.enqueue(redis_store, "a")
-    connection, _ = redis_store._wire._idle[-1]
-    read = connection.read_response
+    ask = wire.exchange
 
-    def interrupted(*args, **kwargs):
-        connection.read_response = read
+    def interrupted(connection, command):
+        monkeypatch.setattr(wire, "exchange", ask)
+        connection._sock.sendall(command)
         raise KeyboardInterrupt
 
-    connection.read_response = interrupted
+    monkeypatch.setattr(wire, "exchange", interrupted)
     with pytest.raises(KeyboardInterrupt):
         redis_store.job("a")
     assert redis_store.job("b") is None

@@ -22,6 +22,8 @@ class Script:
         self.name = name
         self.source = "\n".join(parts).encode()
         self.digest = hashlib.sha1(self.source).hexdigest().encode()  # noqa: S324 - Redis names them so
+        self.called = b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % self.digest
+        """How a call of it begins on the wire."""
 
 
 @cache

@@ -14,6 +14,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError, NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from celery_jobtrack.strategies.redis.exchange import exchange
+
 if TYPE_CHECKING:
     from celery_jobtrack.strategies.redis.nodes import Nodes
     from celery_jobtrack.strategies.redis.scripts import Script
@@ -39,13 +41,12 @@ class Wire:
             redis.exceptions.RedisError: The server refuses, or does not answer.
         """
         tail = b"".join([b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in arguments])
-        count = 4 + len(arguments) - 1
-        head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % (count + 1, script.digest)
+        count = 4 + len(arguments)
         try:
-            return self.send(head + self._key + tail)
+            return self.send(b"*%d\r\n%b%b%b" % (count, script.called, self._key, tail))
         except NoScriptError:
             source = script.source
-            head = b"*%d\r\n$4\r\nEVAL\r\n$%d\r\n%b\r\n" % (count + 1, len(source), source)
+            head = b"*%d\r\n$4\r\nEVAL\r\n$%d\r\n%b\r\n" % (count, len(source), source)
             return self.send(head + self._key + tail)
 
     def send(self, command: bytes) -> Any:
@@ -69,8 +70,7 @@ class Wire:
     def _send(self, command: bytes) -> Any:
         connection = self._take()
         try:
-            connection.send_packed_command([command], check_health=False)
-            answer = connection.read_response()
+            answer = exchange(connection, command)
         except ResponseError:
             self._give(connection)
             raise
