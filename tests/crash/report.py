@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from tests.crash.faults import Scene, Strike
     from tests.crash.run import Result
     from tests.crash.verdict import Case, Problem
 
@@ -18,10 +19,22 @@ JOBS_SHOWN = 3
 LINES_SHOWN = 25
 
 
-def explain(folder: Path, case: Case, problems: Sequence[Problem]) -> str:
-    """The report of a failed round, which is also left in its folder."""
-    parts = [case.plan.name, f"what was struck: {case.strike.what}", ""]
+def explain(scene: Scene, strike: Strike, case: Case | None, problems: Sequence[Problem]) -> str:
+    """The report of a failed round, which is also left in its folder; without a case, what there is."""
+    folder = scene.folder
+    parts = [scene.plan.name, f"what was struck: {strike.what or 'nothing'}", ""]
     parts += [f"  {problem}" for problem in problems]
+    if case is not None:
+        parts += _records(folder, case, problems)
+    for log in sorted(folder.glob("*.log")):
+        parts += ["", f"--- the end of {log.name} ---", *_tail(log)]
+    text = "\n".join(parts)
+    (folder / "report.txt").write_text(text)
+    return text
+
+
+def _records(folder: Path, case: Case, problems: Sequence[Problem]) -> list[str]:
+    parts: list[str] = []
     concerned = list(dict.fromkeys(problem.job_id for problem in problems if problem.job_id))
     for job_id in concerned[:JOBS_SHOWN]:
         parts += ["", *_job(folder, case, job_id)]
@@ -31,11 +44,7 @@ def explain(folder: Path, case: Case, problems: Sequence[Problem]) -> str:
     for group in case.books.groups:
         now = f"generation {group.generation}, {group.state}, {group.totals}"
         parts.append(f"group {group.title!r} ({group.id}): {now}, completed at {group.completed_at}")
-    for log in sorted(folder.glob("*.log")):
-        parts += ["", f"--- the end of {log.name} ---", *_tail(log)]
-    text = "\n".join(parts)
-    (folder / "report.txt").write_text(text)
-    return text
+    return parts
 
 
 def line(result: Result) -> str:

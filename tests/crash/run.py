@@ -138,11 +138,10 @@ class _Round:
         try:
             self._disturb()
             case = self._await_settlement()
-        except AssertionError as error:
-            self.problems.append(Problem(kind="the round", what=str(error)))
-            case = self._case()
-        except StoreUnavailable as error:
-            self.problems.append(Problem(kind="the round", what=f"the store did not come back: {error}"))
+        except Exception as error:
+            logger.exception("the round cannot go on")
+            self.problems.append(Problem(kind="the round", what=f"{type(error).__name__}: {error}"))
+            self.report = explain(self._scene, self.struck, self._case_if_readable(), self.problems)
             return
         logger.info("settled after %.1f s, or given up", self.settled_after)
         staff = self._scene.staff
@@ -158,7 +157,7 @@ class _Round:
             self.problems += look_for_unpruned(self._jobtrack, self._scene.store_url)
         logger.info("what is left was looked for")
         if self.problems:
-            self.report = explain(self._scene.folder, case, self.problems)
+            self.report = explain(self._scene, self.struck, case, self.problems)
 
     def _disturb(self) -> None:
         self._scene.staff.hire()
@@ -195,6 +194,13 @@ class _Round:
                 self.problems += problems
                 return case
             time.sleep(LOOK_EVERY)
+
+    def _case_if_readable(self) -> Case | None:
+        try:
+            return self._case()
+        except Exception:
+            logger.exception("the store cannot be read")
+            return None
 
     def _revive(self) -> None:
         """Celery's worker may end when its broker goes: kombu 5.7 fails while it closes the connection.
