@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from importlib import import_module
 
@@ -23,6 +24,8 @@ def main(arguments: list[str]) -> int:
     for name, about in COMMANDS.items():
         import_module(f"benchmarks.{name}").add_arguments(commands.add_parser(name, help=about))
     options = parser.parse_args(arguments or ["workers"])
+    # As Ctrl-C does: servers, workers and folders are left in order.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         import_module(f"benchmarks.{options.command}").run(options)
     except BrokenRunError as error:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 def listed(table: RenderableType, page: Page, *, what: str, filtered: bool) -> Group:
     """The table; or that there is nothing, and whether that is because of the filters."""
+    if not page.items and page.cursor is not None:  # a store may look at a part of its records only
+        return Group(Text(f"No {what} match so far: add --cursor {clean(page.cursor)} to go on", style="dim"))
     if not page.items:
         return Group(Text(f"No {what} match." if filtered else f"No {what} are recorded.", style="dim"))
     if page.cursor is None:

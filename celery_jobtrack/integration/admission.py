@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import time
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from celery import states
@@ -23,8 +22,8 @@ from celery_jobtrack.model.requests import FinishRequest, StartRequest
 from celery_jobtrack.model.state import Outcome, Reason
 
 if TYPE_CHECKING:
+    from celery_jobtrack.model.answers import StartResult
     from celery_jobtrack.model.job import ErrorInfo
-    from celery_jobtrack.model.requests import StartResult
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ def admit(task: Any) -> None:
 def _ask(runtime: Runtime, task: Any, request: Any, header: Header | None) -> Running:
     start = StartRequest(
         origin=origin_of_request(runtime, task, request, header),
-        token=uuid.uuid4().hex,
+        token=os.urandom(16).hex(),
         worker=runtime.worker(),
         reruns=may_rerun(runtime.settings, task),
     )
@@ -72,7 +71,7 @@ def _ask(runtime: Runtime, task: Any, request: Any, header: Header | None) -> Ru
     if not result.admitted:
         logger.info("job %s (%s) is not run: %s", start.origin.job_id, task.name, result.refusal)
         raise Ignore(f"not run: {result.refusal}")
-    return Running(runtime, start, header, result.job)
+    return Running(runtime, start, header, result)
 
 
 def _start(runtime: Runtime, task: Any, start: StartRequest, header: Header) -> StartResult | None:

@@ -22,7 +22,7 @@ class Identity:
     def __init__(self) -> None:
         self._id: str | None = None
         self._name = ""
-        self._parent = 0
+        self._made: Worker | None = None
 
     @property
     def is_set(self) -> bool:
@@ -53,4 +53,8 @@ class Identity:
     def worker(self) -> Worker:
         """As the store takes it, with the pid of this very process."""
         assert self._id is not None
-        return Worker(id=self._id, name=self._name, pid=os.getpid())
+        pid = os.getpid()
+        made = self._made
+        if made is None or made.pid != pid or made.id != self._id:
+            made = self._made = Worker(id=self._id, name=self._name, pid=pid)
+        return made

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.integration.header import Header
     from celery_jobtrack.integration.runtime import Runtime
+    from celery_jobtrack.model.answers import StartResult
     from celery_jobtrack.model.job import JobRecord, Progress
     from celery_jobtrack.model.requests import StartRequest
 
@@ -36,13 +37,13 @@ CANCEL_CHECK_EVERY = 1.0
 class Running:
     """What a body is run under: its start, what the store said, and what was recorded since."""
 
-    def __init__(self, runtime: Runtime, start: StartRequest, header: Header, job: JobRecord | None) -> None:
+    def __init__(
+        self, runtime: Runtime, start: StartRequest, header: Header, result: StartResult | None
+    ) -> None:
         self.runtime = runtime
         self.start = start
         self.header = header
-        self.job = job
-        """As the store gave it at the start; None when the store did not answer."""
-        self.number = job.attempts if job is not None else start.origin.retries + 1
+        self._result = result
         self.closed = False
         """Whether the end is recorded already: a retry or a replacement was published."""
         self.replaced = False
@@ -52,6 +53,17 @@ class Running:
         self._said_at = 0.0
         self._cancelled = False
         self._asked_at = 0.0
+
+    @property
+    def job(self) -> JobRecord | None:
+        """As the store gave it at the start; None when the store did not answer."""
+        return None if self._result is None else self._result.job
+
+    @property
+    def number(self) -> int:
+        """Which attempt of its job this is, from 1 on."""
+        job = self.job
+        return self.start.origin.retries + 1 if job is None else job.attempts
 
     def replace(self, sig: Any, replace: Callable[[Any], Any]) -> Any:
         """Replace the job's task by ``sig``, under the same id.

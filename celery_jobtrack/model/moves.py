@@ -214,7 +214,7 @@ def settle(
     if open_attempt is not None:
         if not _names(request, open_attempt):
             return Move()
-    elif job.state not in request.only_from:
+    elif job.state not in request.only_from or _is_behind(request, job):
         return Move()
     return _settled(_moved(job, request.state), open_attempt, request, now)
 
@@ -223,6 +223,12 @@ def _names(request: SettleRequest, attempt: Attempt) -> bool:
     if request.token is not None:
         return request.token == attempt.token
     return request.worker_id == attempt.worker_id and request.origin.retries == attempt.retries
+
+
+def _is_behind(request: SettleRequest, job: JobRecord) -> bool:
+    # Two messages of one try may be on their way. While a worker finds that the one died with its child,
+    # the other may have run, and have asked for the next try.
+    return request.worker_id is not None and request.origin.retries < job.retries
 
 
 def _settled(job: JobRecord, attempt: Attempt | None, request: SettleRequest, now: datetime) -> Move:

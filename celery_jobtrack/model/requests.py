@@ -1,4 +1,4 @@
-"""What is asked of a store and what it answers: the arguments and results of its transitions.
+"""What is asked of a store: the arguments of its transitions, and of its questions.
 
 A transition takes one value and gives one back, so a later clause (a lock, a limit, a metric) is
 a new field here and not a new call.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.model.event import EventRecord
     from celery_jobtrack.model.group import GroupRecord
-    from celery_jobtrack.model.job import Attempt, ErrorInfo, JobRecord
+    from celery_jobtrack.model.job import ErrorInfo
     from celery_jobtrack.model.state import GroupState, Outcome, Reason
 
 
@@ -61,14 +61,6 @@ class EnqueueRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnqueueResult:
-    """``created`` is False when the id was recorded before: nothing is counted twice."""
-
-    job: JobRecord
-    created: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StartRequest:
     """Open an attempt. The token is made by the worker, so a repeated call is the same call."""
 
@@ -92,24 +84,6 @@ class Refusal(str, Enum):
 
     def __str__(self) -> str:
         return str(self.value)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartResult:
-    """Whether the body may run. ``events`` are claimed by the caller, who delivers them."""
-
-    job: JobRecord
-    attempt: Attempt | None = None
-    """The open attempt; None when the start was refused."""
-    refusal: Refusal | None = None
-    settled: bool = False
-    """Whether the refusal itself ended the job."""
-    events: tuple[EventRecord, ...] = ()
-
-    @property
-    def admitted(self) -> bool:
-        """Whether the body may run."""
-        return self.refusal is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +115,8 @@ class SettleRequest:
 
     ``only_from`` guards the state. An open attempt is closed with the job only when ``worker_id``
     and ``retries`` name the one that is open, or its ``token`` is given; otherwise a job with an
-    open attempt is left alone.
+    open attempt is left alone. A job that has come to a later try than the message of which
+    ``worker_id`` tells is left alone as well.
     """
 
     origin: Origin
@@ -165,16 +140,6 @@ class RequeueRequest:
     token: str
     """Of the attempt; nothing happens unless it is the one that is open."""
     error: ErrorInfo
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """What closing or settling came to. ``events`` are claimed by the caller, who delivers them."""
-
-    job: JobRecord | None
-    applied: bool
-    """Whether this call made the transition; False for a repeated or a late one."""
-    events: tuple[EventRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +178,11 @@ class GroupQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page of a listing; ``cursor`` asks for the next one and is None on the last."""
+    """One page of a listing; ``cursor`` asks for the next one and is None on the last.
+
+    Only the cursor tells whether there is more: a store that has no index for a filter may look through
+    a part of its records for each page, which is short then, or empty.
+    """
 
     items: tuple[Any, ...]
     cursor: str | None = None

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
     from celery_jobtrack.model.event import EventCounts, EventRecord
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
     from celery_jobtrack.model.job import Attempt, JobRecord, Progress
     from celery_jobtrack.model.requests import (
         EnqueueRequest,
-        EnqueueResult,
         FinishRequest,
         GroupChanged,
         GroupQuery,
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
         Page,
         RequeueRequest,
         RetryRequest,
-        Settled,
         SettleRequest,
         StartRequest,
-        StartResult,
         Worker,
         WorkerRecord,
     )

@@ -20,9 +20,9 @@ from celery_jobtrack.model.state import JobState, Outcome, Reason
 from celery_jobtrack.strategies.contract import EVENT_CLAIM
 
 if TYPE_CHECKING:
+    from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
     from celery_jobtrack.model.event import EventRecord
     from celery_jobtrack.model.job import JobRecord
-    from celery_jobtrack.model.requests import EnqueueResult, Settled, StartResult
     from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.testing.clock import Clock
 

@@ -35,13 +35,19 @@ class Announcer:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
 
-    def announce(self, job: JobRecord) -> None:
-        """Tell that a job has just come into its state."""
-        told = _TOLD.get(job.state)
+    def announce(self, state: JobState, task: str, job_of: Callable[[], JobRecord | None]) -> None:
+        """Tell that a job of ``task`` has just come into ``state``; it is read only if somebody listens."""
+        told = _TOLD.get(state)
         if told is None:
             return
         signal, hook = told
-        for strategy in self._ports.strategies_for(job.task):
+        strategies = self._ports.strategies_for(task)
+        if not strategies and not signal.receivers:
+            return
+        job = job_of()
+        if job is None:
+            return
+        for strategy in strategies:
             _guarded(getattr(strategy, hook), f"{type(strategy).__qualname__}.{hook}", job)
         self.send(signal, job=job)
 

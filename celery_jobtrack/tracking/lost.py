@@ -10,8 +10,8 @@ from celery_jobtrack.model.requests import Origin, RequeueRequest, SettleRequest
 from celery_jobtrack.model.state import JobState, Outcome, Reason
 
 if TYPE_CHECKING:
+    from celery_jobtrack.model.answers import Settled
     from celery_jobtrack.model.job import Attempt, JobRecord
-    from celery_jobtrack.model.requests import Settled
     from celery_jobtrack.tracking.tracker import Tracker
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from celery_jobtrack.tracking.spool import SpoolFull
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from celery_jobtrack.model.requests import EnqueueResult, Settled, StartResult
+    from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
     from celery_jobtrack.tracking.entry import Request
     from celery_jobtrack.tracking.spool import Spool
     from celery_jobtrack.tracking.tracker import Tracker

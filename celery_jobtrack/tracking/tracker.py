@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from celery_jobtrack import events
 from celery_jobtrack.model.job import ErrorInfo
 from celery_jobtrack.model.requests import Origin, SettleRequest
-from celery_jobtrack.model.state import JobState, Reason
+from celery_jobtrack.model.state import STATE_AFTER, JobState, Reason
 from celery_jobtrack.tracking.announce import Announcer
 from celery_jobtrack.tracking.breaker import Breaker
 from celery_jobtrack.tracking.delivery import Delivery
@@ -15,18 +15,16 @@ from celery_jobtrack.tracking.delivery import Delivery
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
     from celery_jobtrack.model.event import EventRecord
     from celery_jobtrack.model.job import JobRecord, Progress
     from celery_jobtrack.model.requests import (
         EnqueueRequest,
-        EnqueueResult,
         FinishRequest,
         GroupChanged,
         RequeueRequest,
         RetryRequest,
-        Settled,
         StartRequest,
-        StartResult,
     )
     from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.tracking.ports import Ports
@@ -54,38 +52,44 @@ class Tracker:
         """A job is about to be published."""
         result = self._ask(self.store.enqueue, request)
         if result.created:
-            self.announcer.announce(result.job)
+            self.announcer.announce(JobState.ENQUEUED, request.origin.task, lambda: result.job)
         return result
 
     def start(self, request: StartRequest) -> StartResult:
         """A worker is about to run a job's body. A refusal that ends the job is told to Celery too."""
         result = self._ask(self.store.start, request)
-        if result.admitted or result.settled:
-            self.announcer.announce(result.job)
-        if result.settled:
+        if result.refusal is None:
+            self.announcer.announce(JobState.STARTED, request.origin.task, lambda: result.job)
+        elif result.settled:
+            self.announcer.announce(result.job.state, result.job.task, lambda: result.job)
             self._tell_backend(result.job)
-        self.handle(result.events)
+        if result.events:
+            self.handle(result.events)
         return result
 
     def retry(self, request: RetryRequest) -> Settled:
         """A running job's next retry, or its replacement, is about to be published."""
         result = self._ask(self.store.retry, request)
-        self._announce(result)
+        self._announce(result, STATE_AFTER[request.outcome], request.origin.task)
         self.handle(result.events)
         return result
 
     def finish(self, request: FinishRequest) -> Settled:
         """A body has ended."""
         result = self._ask(self.store.finish, request)
-        self._announce(result)
-        self._end_dependents(result)
-        self.handle(result.events)
+        state = STATE_AFTER[request.outcome]
+        self._announce(result, state, request.start.origin.task)
+        if state in _FAILED:
+            self._end_dependents(result)
+        if result.events:
+            self.handle(result.events)
         return result
 
     def requeue_lost(self, request: RequeueRequest) -> Settled:
         """An attempt is lost, and its job is about to be published again."""
         result = self._ask(self.store.requeue_lost, request)
-        self._announce(result)
+        if result.job is not None:
+            self._announce(result, JobState.ENQUEUED, result.job.task)
         return result
 
     def settle(self, request: SettleRequest, *, tell: bool) -> Settled:
@@ -127,12 +131,13 @@ class Tracker:
         else:
             self.ports.request_delivery()
 
-    def _announce(self, result: Settled) -> None:
-        if result.applied and result.job is not None:
-            self.announcer.announce(result.job)
+    def _announce(self, result: Settled, state: JobState, task: str) -> None:
+        if result.applied:
+            self.announcer.announce(state, task, lambda: result.job)
 
     def _after_settling(self, result: Settled, *, tell: bool) -> None:
-        self._announce(result)
+        if result.job is not None:
+            self._announce(result, result.job.state, result.job.task)
         if tell and result.applied and result.job is not None:
             self._tell_backend(result.job)
         self._end_dependents(result)

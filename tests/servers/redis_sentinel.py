@@ -89,21 +89,8 @@ class SentinelTrio:
 
     def _is_watched(self) -> bool:
         with redis.Redis(host=HOST, port=self.sentinel.port, socket_timeout=5) as client:
-            replicas = client.execute_command("SENTINEL REPLICAS", MASTER)
-        return any(_flags(one) == "slave" and _link(one) == "ok" for one in replicas)
-
-
-def _flags(replica: dict) -> str:
-    return str(_field(replica, "flags"))
-
-
-def _link(replica: dict) -> str:
-    return str(_field(replica, "master-link-status"))
-
-
-def _field(replica: dict, name: str) -> object:
-    value = replica.get(name, replica.get(name.encode(), ""))
-    return value.decode() if isinstance(value, bytes) else value
+            replicas = client.sentinel_slaves(MASTER)
+        return any(one["master-link-status"] == "ok" and not one["is_sdown"] for one in replicas)
 
 
 def start() -> SentinelTrio:

@@ -8,13 +8,16 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from celery_jobtrack.cli.clean import clean, clean_lines, one_line
 from celery_jobtrack.cli.documents import as_text
+from celery_jobtrack.cli.pages import listed
 from celery_jobtrack.cli.screen import print_whole
 from celery_jobtrack.cli.table import Column, FittedTable
 from celery_jobtrack.cli.times import ago, span
 from celery_jobtrack.model.job import Progress
+from celery_jobtrack.model.requests import Page
 from celery_jobtrack.model.state import JobState
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -144,3 +147,10 @@ def test_json_is_plain_and_strict():
         "at": "2026-01-01T00:00:00+00:00",
         "many": [1, None, True, "x"],
     }
+
+
+def test_page_without_items_that_is_not_the_last_says_how_to_go_on():
+    shown = listed(Text("unused"), Page(items=(), cursor="42"), what="jobs", filtered=True)
+    (line,) = shown.renderables
+    assert "No jobs match so far" in str(line)
+    assert "--cursor 42" in str(line)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from celery_jobtrack.model.answers import StartResult
 from celery_jobtrack.model.event import EventRecord
-from celery_jobtrack.model.requests import Refusal, SettleRequest, StartResult, WorkerRecord
+from celery_jobtrack.model.requests import Refusal, SettleRequest, WorkerRecord
 from celery_jobtrack.model.state import EventKind, JobState, Reason
 from tests.unit.values import NOW, at, attempt, job, origin
 

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from celery_jobtrack.errors import SchemaMismatch, StoreUnavailable
+from celery_jobtrack.errors import ConfigurationError, SchemaMismatch, StoreUnavailable
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.strategies.redis import RedisStore
 from celery_jobtrack.testing import steps
@@ -124,6 +124,25 @@ def test_key_that_is_not_ours_is_left_alone(redis_url, redis_client, kind):
         RedisStore(redis_url).open()
     assert redis_client.dump(ROOT) == before
     assert redis_client.dbsize() == 1
+
+
+def test_store_that_was_emptied_while_in_use_opens_again(redis_store, redis_client):
+    redis_client.flushdb()
+    steps.enqueue(redis_store)
+    redis_store.open()
+    assert redis_client.hget(ROOT, "layout") == b"1"
+
+
+def test_options_in_the_url_do_not_change_how_answers_come(redis_url):
+    store = RedisStore(f"{redis_url}?decode_responses=True&protocol=3&health_check_interval=1")
+    store.open()
+    assert steps.enqueue(store, args="ü").job.args == "ü"
+    store.close()
+
+
+def test_option_in_the_url_that_the_client_does_not_know_is_said(redis_url):
+    with pytest.raises(ConfigurationError, match="none of redis-py's"):
+        RedisStore(f"{redis_url}?nonsense=1").open()
 
 
 def test_namespaces_share_a_database_and_nothing_else(redis_store, redis_url):

@@ -45,6 +45,11 @@ def session(tmp_path, monkeypatch):
             "tests.conftest",
             "-p",
             "no:cacheprovider",
+            # As in pyproject.toml, which "-c" hides.
+            "-p",
+            "no:celery",
+            "-p",
+            "no:docker_tools",
             "-c",
             os.devnull,
             "--rootdir",

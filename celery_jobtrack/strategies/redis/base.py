@@ -82,7 +82,7 @@ class RedisBase(Store):
             offset = b"%d" % round(self._clock_offset() * 1_000_000)
         try:
             return self._wire.run(script(name), (offset, *arguments))
-        except (RedisError, OSError, TypeError) as error:
+        except (RedisError, OSError) as error:
             raise translate(error, self._place, self._namespace) from error
 
     def _ask(self, name: str, *arguments: bytes) -> Any:
@@ -96,7 +96,7 @@ class RedisBase(Store):
     def _check_server(self) -> None:
         try:
             answer = self._wire.send(_INFO)
-        except (RedisError, OSError, TypeError) as error:
+        except (RedisError, OSError) as error:
             told = translate(error, self._place, self._namespace)
             if "may not do that" in str(told):
                 return  # the server keeps that to itself

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from redis import exceptions
 
-from celery_jobtrack.errors import ConfigurationError, SchemaMismatch, StoreUnavailable
+from celery_jobtrack.errors import SchemaMismatch, StoreUnavailable
 from celery_jobtrack.strategies.redis.fields import STATES
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def translate(error: Exception, place: Place, namespace: str) -> Exception:
     if "WRONGTYPE" in text:
         return SchemaMismatch(f"{place.shown}: {_foreign(namespace)}")
     meaning = _meaning(error, text)
+    if meaning == _MEANINGS["MOVED"] and place.kind == "cluster":
+        meaning = _MEANINGS["ASK"]
     if meaning is not None:
         return StoreUnavailable(f"{place.shown}: {meaning.format(namespace=namespace)}")
     if isinstance(error, exceptions.TimeoutError):
@@ -67,8 +69,6 @@ def translate(error: Exception, place: Place, namespace: str) -> Exception:
         return StoreUnavailable(
             f"{place.shown}: {text}; check that the server runs and that its URL is right"
         )
-    if isinstance(error, TypeError):
-        return ConfigurationError(f"{place.shown}: an option in the URL is none of redis-py's: {text}")
     return StoreUnavailable(f"{place.shown}: {text}")
 
 

@@ -147,12 +147,6 @@ def load_last_attempt(job_id: str, raw: bytes) -> Attempt | None:
     return _load_last_attempt(job_id, unpack(raw)[2])
 
 
-def load_started(job_id: str, raw: bytes) -> tuple[JobRecord, Attempt | None]:
-    """A job and its last attempt."""
-    value = unpack(raw)
-    return _load_job(job_id, value), _load_last_attempt(job_id, value[2])
-
-
 def _load_last_attempt(job_id: str, job: dict[int, Any]) -> Attempt | None:
     found = job.get(_ATTEMPT)
     if found is None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.errors import GroupCancelled, GroupCompleted, UnknownGroup, UnknownJob
-from celery_jobtrack.model.requests import EnqueueResult, Settled, StartResult
+from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.state import STATE_AFTER, Outcome
 from celery_jobtrack.strategies.redis.base import RedisBase
 from celery_jobtrack.strategies.redis.fields import (
@@ -27,7 +27,7 @@ from celery_jobtrack.strategies.redis.job_records import (
     dump_progress,
     dump_worker,
     load_job,
-    load_started,
+    load_last_attempt,
 )
 from celery_jobtrack.strategies.redis.packing import to_microseconds, whole
 
@@ -56,15 +56,14 @@ class JobTransitions(RedisBase):
         answer = self._ask("enqueue", pack_id(origin.job_id), dump_origin(origin), *_message(request.message))
         if answer[0] > 1:
             raise refused(answer[0], origin.group_id or "", answer[1])
-        return EnqueueResult(job=load_job(origin.job_id, answer[1]), created=answer[0] == 1)
+        return EnqueueResult(job=partial(load_job, origin.job_id, answer[1]), created=answer[0] == 1)
 
     def start(self, request: StartRequest) -> StartResult:
         job_id = request.origin.job_id
         refusal, settled, raw, event = self._with_origin("start", request, self._claimant())
-        job, attempt = load_started(job_id, raw)
         return StartResult(
-            job=job,
-            attempt=None if refusal else attempt,
+            job=partial(load_job, job_id, raw),
+            attempt=None if refusal else partial(load_last_attempt, job_id, raw),
             refusal=_REFUSAL[refusal] if refusal else None,
             settled=bool(settled),
             events=load_events(event),
@@ -174,7 +173,7 @@ def refused(code: int, group_id: str, texts: bytes) -> JobTrackError:
 def _settled(job_id: str, answer: Any) -> Settled:
     applied, raw, event = answer
     return Settled(
-        job=load_job(job_id, raw) if raw else None, applied=bool(applied), events=load_events(event)
+        job=partial(load_job, job_id, raw) if raw else None, applied=bool(applied), events=load_events(event)
     )
 
 

@@ -11,6 +11,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from celery_jobtrack.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from celery_jobtrack.strategies.redis.urls import Place
 
@@ -49,7 +51,7 @@ class Nodes:
         """The server is not where it was: ask again."""
 
     def _connected(self, host: str | None = None, port: int | None = None, **more: Any) -> Any:
-        options = _OPTIONS | dict(self._place.options) | more
+        options = _USUAL | dict(self._place.options) | more | _FIXED
         if host is not None:
             options |= {"host": host, "port": port}
         kind: Any = SSLConnection if self._place.encrypted else Connection
@@ -58,19 +60,22 @@ class Nodes:
         else:
             options.setdefault("socket_keepalive", True)
         # No second try by the library: it would repeat silently what we repeat knowingly (``wire.py``).
-        connection = kind(retry=Retry(NoBackoff(), 0), **options)
+        try:
+            connection = kind(retry=Retry(NoBackoff(), 0), **options)
+        except TypeError as error:
+            text = f"{self._place.shown}: an option in the URL is none of redis-py's: {error}"
+            raise ConfigurationError(text) from error
         connection.connect()
         return connection
 
 
-_OPTIONS: dict[str, Any] = {
+_USUAL: dict[str, Any] = {
     "socket_timeout": ANSWER_SECONDS,
     "socket_connect_timeout": CONNECT_SECONDS,
-    "protocol": 2,
-    "health_check_interval": 0,
     "client_name": CLIENT_NAME,
-    "decode_responses": False,
 }
+_FIXED: dict[str, Any] = {"protocol": 2, "health_check_interval": 0, "decode_responses": False}
+"""What a URL cannot change: how answers come, and that the library asks nothing by itself."""
 
 
 class SentinelNodes(Nodes):

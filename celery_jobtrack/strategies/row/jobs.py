@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 from celery_jobtrack.errors import GroupCancelled, GroupCompleted, UnknownGroup, UnknownJob
 from celery_jobtrack.model import group as grouping
 from celery_jobtrack.model import moves
+from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.requests import (
     EnqueueRequest,
-    EnqueueResult,
     FinishRequest,
     Origin,
     RequeueRequest,
     RetryRequest,
-    Settled,
     SettleRequest,
     StartRequest,
-    StartResult,
 )
 from celery_jobtrack.model.state import GroupState, JobState, Reason
 from celery_jobtrack.strategies.row.base import RowBase

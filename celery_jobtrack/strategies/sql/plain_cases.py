@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.model import moves
+from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.job import Attempt
-from celery_jobtrack.model.requests import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.state import STATE_AFTER
 from celery_jobtrack.strategies.row.rows import Conflict
 from celery_jobtrack.strategies.sql.autocommit import Autocommit

@@ -25,7 +25,7 @@ from celery_jobtrack.testing.threads import Crowd
 if TYPE_CHECKING:
     import pytest
 
-    from celery_jobtrack.model.requests import StartResult
+    from celery_jobtrack.model.answers import StartResult
     from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.testing.clock import Clock
 

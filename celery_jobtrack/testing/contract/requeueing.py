@@ -20,7 +20,7 @@ from celery_jobtrack.testing.steps import (
 )
 
 if TYPE_CHECKING:
-    from celery_jobtrack.model.requests import Settled
+    from celery_jobtrack.model.answers import Settled
     from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.testing.clock import Clock
 

@@ -121,6 +121,15 @@ class SettleContract:
         assert the_job(store).token == "t2"
         assert settle(store, retries=1, guards={"worker_id": WORKER.id}).applied
 
+    def test_settle_by_the_worker_of_an_earlier_try_is_refused_while_the_next_waits(
+        self, store: Store
+    ) -> None:
+        start(store)
+        retry(store)
+        assert not settle(store, retries=0, guards={"worker_id": WORKER.id}).applied
+        assert the_job(store).state is JobState.RETRY
+        assert settle(store, retries=1, guards={"worker_id": WORKER.id}).applied
+
     def test_settle_by_token_closes_that_attempt_only(self, store: Store) -> None:
         start(store, "job", "t1")
         assert not settle(store, guards={"token": "t0", "worker_id": WORKER.id}).applied

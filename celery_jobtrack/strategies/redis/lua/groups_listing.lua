@@ -6,7 +6,9 @@
 local state, due, limit = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local index = (state and state ~= GROUP.COMPLETED) and ':G:' .. state or ':G'
 local top = ARGV[5] == '' and '+inf' or '(' .. ARGV[5]
-local budget, found, count, last = tonumber(ARGV[6]), {false}, 0, nil
+-- Where the index answers alone, a page is all that is read.
+local budget = (due or state == GROUP.COMPLETED) and tonumber(ARGV[6]) or limit
+local found, count, last = {false}, 0, nil
 local rows = call('ZREVRANGEBYSCORE', root .. index, top, '-inf', 'WITHSCORES', 'LIMIT', 0, budget + 1)
 for place = 1, #rows, 2 do
   if count == limit or place > 2 * budget then

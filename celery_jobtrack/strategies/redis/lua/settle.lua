@@ -1,6 +1,7 @@
 -- uses: transition
 -- Record a job's end from outside its attempt.
--- Guards: an open attempt must be the one that is named; without one the state must be among those given.
+-- Guards: an open attempt must be the one that is named; without one the state must be among those given,
+--         and the job not at a later try than the message that a worker tells of.
 -- ARGV: 2 claimant, 3 job, 4 origin or '', 5 '1' to record what is unknown, 6 state, 7 reason,
 --       8 error or '', 9 states to end from, 10 worker or '', 11 token or '', 12 retries, 13 outcome
 -- Writes the job, its group, events. Gives [whether it was applied, job or false, event], or [100].
@@ -29,7 +30,8 @@ elseif is_open(job) then
   move(job, state)
   close_attempt(job, tonumber(ARGV[13]), problem)
 else
-  if not ARGV[9]:find(job[J.state], 1, true) then return pack({0, raw, false}) end
+  local behind = ARGV[10] ~= '' and tonumber(ARGV[12]) < (job[J.retries] or 0)
+  if behind or not ARGV[9]:find(job[J.state], 1, true) then return pack({0, raw, false}) end
   open_group(job[J.group_id])
   move(job, state)
   set_error(job, problem)
