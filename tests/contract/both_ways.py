@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from celery_jobtrack.errors import JobTrackError
+from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.job import ErrorInfo, Progress
 from celery_jobtrack.model.requests import RequeueRequest
 from celery_jobtrack.model.state import JobState, Outcome, Reason
@@ -112,6 +113,10 @@ class BothWays:
             names = {field.name for field in fields(value)} - (
                 {"id", "seq"} if hasattr(value, "kind") else set()
             )
+            return {name: self.comparable(getattr(value, name)) for name in names}
+        if isinstance(value, EnqueueResult | StartResult | Settled):
+            # Their slots may hold what only gives a job.
+            names = {name.removeprefix("_") for name in type(value).__slots__}
             return {name: self.comparable(getattr(value, name)) for name in names}
         if isinstance(value, tuple | list):
             return [self.comparable(item) for item in value]

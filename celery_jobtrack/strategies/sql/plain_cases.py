@@ -80,8 +80,8 @@ class PlainCases(SqlBase):
         row = self._written(statements.start, values.start(request))
         if row is None:
             return None
-        job = values.job(row)
-        return StartResult(job=job, attempt=_opened(job, request))
+        result = StartResult(job=lambda: values.job(row), attempt=lambda: _opened(result.job, request))
+        return result
 
     def _finish_plainly(self, request: FinishRequest) -> Settled | None:
         state = STATE_AFTER[request.outcome]
@@ -93,10 +93,8 @@ class PlainCases(SqlBase):
         row = self._written(statement, values.finish(request))
         if row is None:
             return None
-        job = values.job(row)
-        if request.error is not None:
-            job = job.evolve(error=request.error)
-        return Settled(job=job, applied=True)
+        # The error as it was given: the row's has its unprintable parts written out.
+        return Settled(job=lambda: values.job(row).evolve(error=request.error), applied=True)
 
     def _written(self, statement: PlainStatement, values: dict[str, Any]) -> Sequence[Any] | None:
         """The row that a statement returned once all was written; None if it wrote nothing.
