@@ -82,7 +82,7 @@ def _start(
     A message that comes a second time may be that of a job which is running or has run, which only the
     store knows. So it waits for the store, or goes back.
     """
-    if not _is_second_message(task, request, start, header):
+    if not _is_second_message(request, start, header):
         return runtime.recorder.start(start)
     deadline = time.monotonic() + runtime.settings.store_wait
     while True:
@@ -102,12 +102,12 @@ def _start(
             raise Ignore(f"not run: {error}") from error
 
 
-def _is_second_message(task: Any, request: Any, start: StartRequest, header: Header) -> bool:
+def _is_second_message(request: Any, start: StartRequest, header: Header) -> bool:
     if request.is_eager:
         return False
-    # Redelivered without acks_late was never acknowledged, so it was never started.
-    may_have_run = task.acks_late and not start.reruns
-    return header.copy > 0 or (may_have_run and bool((request.delivery_info or {}).get("redelivered")))
+    # Also without acks_late: a pool child may begin before the main process has acknowledged.
+    redelivered = not start.reruns and bool((request.delivery_info or {}).get("redelivered"))
+    return header.copy > 0 or redelivered
 
 
 def _write_started(task: Any, request: Any) -> None:
