@@ -89,6 +89,8 @@ class Checker:
                 failed.append(name)
                 return 0
 
+        # First, because a store that is full takes little else until something is gone.
+        pruned = step("delete what is old", self._pruner.tick)
         # After an outage of the store what happened meanwhile is still being recorded, from the spools of
         # the machines: what looks lost or late may have run.
         is_calm = self._reaper.observe() and self._tracker.ports.nothing_kept()
@@ -99,7 +101,6 @@ class Checker:
         repaired: list[str] = []
         groups = step("recompute groups", lambda: self._recompute(repaired))
         delivery = step("deliver events", self._deliver)
-        pruned = step("delete what is old", self._pruner.tick)
         return Tick(
             lost=lost,
             expired=expired,

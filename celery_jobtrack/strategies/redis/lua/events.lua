@@ -23,6 +23,7 @@ local function claim_next(of_group, claimant)
   if claimant ~= '' then
     event[E.claimed_by], event[E.claimed_until] = claimant, now + C.claim
     raw = pack(event)
+    call('DEL', root .. ':v:' .. id)  -- what frees first: a full server must not keep events back
     call('SET', root .. ':v:' .. id, raw)
     call('ZADD', root .. ':vd', event[E.claimed_until], of_group)
   end

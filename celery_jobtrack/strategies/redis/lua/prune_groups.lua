@@ -15,9 +15,10 @@ for _, id in ipairs(rows) do
   else
     local text = unpacked(call('GET', root .. ':c:' .. id))
     local given_up = call('LLEN', root .. ':gu:' .. id)
+    -- What frees comes first: a full server takes the rest after it.
+    call('DEL', root .. ':g:' .. id, root .. ':c:' .. id, root .. ':gu:' .. id)
     if given_up > 0 then call('HINCRBY', root, 'undeliverable', -given_up) end
     if text[1] then call('HDEL', root .. ':k', text[1]) end
-    call('DEL', root .. ':g:' .. id, root .. ':c:' .. id, root .. ':gu:' .. id)
     for _, index in ipairs({':G', ':G:' .. group[G.state], ':gd', ':gc', ':go'}) do
       call('ZREM', root .. index, id)
     end
