@@ -1,4 +1,4 @@
-"""``db``: the tables of a store in an SQL database."""
+"""``db``: the schema of a store: the tables of an SQL database, the layout of Redis keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def db() -> None:
-    """See or upgrade the tables of an SQL store.
+    """See or upgrade the schema of a store: its tables, or the layout of its keys.
 
     \b
     Examples:
@@ -27,9 +27,9 @@ def db() -> None:
 @db.command(cls=Command)
 @pass_surface
 def status(surface: Surface) -> None:
-    """Show which version the tables have and which one this code needs.
+    """Show which version the stored schema has and which one this code needs.
 
-    Exit code 1 if this code cannot work with them.
+    Exit code 1 if this code cannot work with it.
 
     \b
     Example:
@@ -43,23 +43,23 @@ def status(surface: Surface) -> None:
         from celery_jobtrack.cli.facts import facts
 
         if versions is None:
-            return facts([("store", store.url), ("tables", "none are needed")])
-        found = f"version {stored}" if stored else "none yet; they are made at the first use"
-        return facts([("store", store.url), ("tables", found), ("this code", f"version {needed}")])
+            return facts([("store", store.url), ("schema", "none is needed")])
+        found = f"version {stored}" if stored else "none yet; it is made at the first use"
+        return facts([("store", store.url), ("schema", found), ("this code", f"version {needed}")])
 
     surface.answer({"store": store.url, "stored": stored, "needed": needed}, show)
     if stored is None or needed is None or stored in {0, needed}:
         return
     if stored > needed:
-        _ = surface.jobtrack.store  # opens, and raises if the tables are too new
+        _ = surface.jobtrack.store  # opens, and raises if it is too new
     else:
-        raise SchemaMismatch("the tables are older than this code; run: celery -A … jobtrack db upgrade")
+        raise SchemaMismatch("the schema is older than this code; run: celery -A … jobtrack db upgrade")
 
 
 @db.command(cls=Command)
 @pass_surface
 def upgrade(surface: Surface) -> None:
-    """Make the tables, or upgrade them to what this code needs.
+    """Make the schema, or upgrade it to what this code needs.
 
     Run it before the new code starts; code one version older goes on working meanwhile.
 
@@ -75,13 +75,13 @@ def upgrade(surface: Surface) -> None:
         from rich.text import Text
 
         if versions is None:
-            said = "there are no tables to upgrade"
+            said = "there is no schema to upgrade"
         elif before == after:
-            said = f"the tables have version {after} already"
+            said = f"the schema has version {after} already"
         elif not before:
-            said = f"tables made, version {after}"
+            said = f"schema made, version {after}"
         else:
-            said = f"tables upgraded from version {before} to {after}"
+            said = f"schema upgraded from version {before} to {after}"
         return Text(f"{store.url}: {said}")
 
     surface.answer({"store": store.url, "before": before, "after": after}, show)

@@ -1,4 +1,4 @@
-"""``db``: the tables of a store, seen and upgraded."""
+"""``db``: the schema of a store, seen and upgraded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from celery_jobtrack.errors import SchemaMismatch
 from celery_jobtrack.strategies.memory import MemoryStore
+from celery_jobtrack.strategies.redis.fields import LAYOUT
 from celery_jobtrack.strategies.sql.schema import SCHEMA_VERSION
 from tests.unit.cli_fixtures import has_facts, new_shop
 
@@ -45,9 +46,9 @@ def use(shop):
 def test_upgrade_works_on_a_store_that_does_not_open(shop, use):
     store = use(VersionedStore(stored=1, needed=3))
     assert "version 1" in shop.error("status", code=1)
-    assert shop.lines("db", "upgrade") == ["memory://: tables upgraded from version 1 to 3"]
+    assert shop.lines("db", "upgrade") == ["memory://: schema upgraded from version 1 to 3"]
     assert store.stored == 3
-    assert shop.lines("db", "upgrade") == ["memory://: the tables have version 3 already"]
+    assert shop.lines("db", "upgrade") == ["memory://: the schema has version 3 already"]
     assert shop.json("status")["schema_version"] == 3
 
 
@@ -55,9 +56,9 @@ def test_db_status_of_older_tables_is_exit_code_1(shop, use):
     use(VersionedStore(stored=1, needed=3))
     result = shop.run("db", "status")
     assert result.exit_code == 1
-    assert has_facts(result.stdout.splitlines(), tables="version 1", **{"this code": "version 3"})
+    assert has_facts(result.stdout.splitlines(), schema="version 1", **{"this code": "version 3"})
     assert result.stderr == (
-        "Error: the tables are older than this code; run: celery -A … jobtrack db upgrade\n"
+        "Error: the schema is older than this code; run: celery -A … jobtrack db upgrade\n"
     )
 
 
@@ -71,14 +72,42 @@ def test_db_status_of_newer_tables_is_exit_code_1_only_where_they_are_too_new(sh
 def test_db_makes_the_tables_of_a_new_store(shop, use, tmp_path):
     url = use(f"sqlite:///{tmp_path}/jobs.db")
     assert shop.json("db", "status") == {"store": url, "stored": 0, "needed": SCHEMA_VERSION}
-    assert has_facts(shop.lines("db", "status"), tables="none yet; they are made at the first use")
-    assert shop.lines("db", "upgrade") == [f"{url}: tables made, version {SCHEMA_VERSION}"]
+    assert has_facts(shop.lines("db", "status"), schema="none yet; it is made at the first use")
+    assert shop.lines("db", "upgrade") == [f"{url}: schema made, version {SCHEMA_VERSION}"]
     assert shop.json("db", "upgrade") == {"store": url, "before": SCHEMA_VERSION, "after": SCHEMA_VERSION}
-    assert has_facts(shop.lines("db", "status"), tables=f"version {SCHEMA_VERSION}")
+    assert has_facts(shop.lines("db", "status"), schema=f"version {SCHEMA_VERSION}")
     assert has_facts(shop.lines("status"), store=url, schema=f"version {SCHEMA_VERSION}")
 
 
 def test_db_has_nothing_to_do_for_a_store_without_tables(shop):
-    assert has_facts(shop.lines("db", "status"), tables="none are needed")
-    assert shop.lines("db", "upgrade") == ["memory://: there are no tables to upgrade"]
+    assert has_facts(shop.lines("db", "status"), schema="none is needed")
+    assert shop.lines("db", "upgrade") == ["memory://: there is no schema to upgrade"]
     assert shop.json("db", "upgrade") == {"store": "memory://", "before": None, "after": None}
+
+
+@pytest.mark.parametrize("layout", ["0", "99", "nonsense"])
+def test_db_of_a_redis_with_another_layout_is_exit_code_1(shop, use, redis_url, redis_client, layout):
+    use(redis_url)
+    redis_client.hset("{jobtrack:default}", "layout", layout)
+    for arguments in (("db", "status"), ("db", "upgrade"), ("status",)):
+        result = shop.run(*arguments)
+        assert result.exit_code == 1, arguments
+        assert f"have layout {layout}, and this code writes layout {LAYOUT}" in result.stderr
+    assert redis_client.hget("{jobtrack:default}", "layout") == layout.encode()
+
+
+def test_db_of_a_redis_with_keys_of_others_is_exit_code_1(shop, use, redis_url, redis_client):
+    use(redis_url)
+    redis_client.hset("{jobtrack:default}", "mine", "1")
+    assert "not celery-jobtrack's" in shop.error("db", "status", code=1)
+    assert "not celery-jobtrack's" in shop.error("db", "upgrade", code=1)
+
+
+def test_db_makes_the_layout_of_a_new_redis(shop, use, redis_url, redis_client):
+    use(redis_url)
+    assert shop.json("db", "status") == {"store": redis_url, "stored": 0, "needed": LAYOUT}
+    assert redis_client.dbsize() == 0
+    assert shop.lines("db", "upgrade") == [f"{redis_url}: schema made, version {LAYOUT}"]
+    assert shop.lines("db", "upgrade") == [f"{redis_url}: the schema has version {LAYOUT} already"]
+    assert has_facts(shop.lines("db", "status"), schema=f"version {LAYOUT}")
+    assert shop.json("status")["schema_version"] == LAYOUT

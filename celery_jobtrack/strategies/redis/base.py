@@ -61,9 +61,32 @@ class RedisBase(Store):
 
     def open(self) -> None:
         self._check_server()
-        layout = self._run("open").decode()
+        layout = self._run("open").decode(errors="replace")
         if layout != str(LAYOUT):
             raise mismatch(self._place, self._namespace, layout, LAYOUT)
+
+    def schema_versions(self) -> tuple[int, int]:
+        """The layout of the stored keys (0: there is none yet), and the one that this code writes.
+
+        Raises:
+            SchemaMismatch: What is stored is no layout of ours.
+        """
+        layout = self._run("stored_layout").decode(errors="replace")
+        if not layout:
+            return 0, LAYOUT
+        if re.fullmatch("[1-9][0-9]{0,8}", layout) is None:
+            raise mismatch(self._place, self._namespace, layout, LAYOUT)
+        return int(layout), LAYOUT
+
+    def upgrade(self) -> tuple[int, int]:
+        """Write the layout where there is none; there is no older one from which to upgrade.
+
+        Raises:
+            SchemaMismatch: The keys have another layout than this code writes.
+        """
+        before, _ = self.schema_versions()
+        self.open()
+        return before, LAYOUT
 
     def close(self) -> None:
         self._wire.close()
