@@ -130,7 +130,9 @@ class Checker:
             if changed.repaired is not None:
                 repaired.append(group_id)
                 logger.error(
-                    "the counters of group %s were wrong and are mended (%s): please report this bug",
+                    "the counters of group %s were wrong and are mended (%s): that is seen after "
+                    "records of jobs were deleted by hand or dropped by the server, as a Redis without "
+                    "maxmemory-policy noeviction does; otherwise please report this bug",
                     group_id,
                     changed.repaired,
                 )

@@ -65,6 +65,8 @@ class Republisher:
     def _send(self, job: JobRecord) -> bool:
         store = self._tracker.store
         message = store.message(job.id)
+        if not store.claim_copy(job):
+            return False  # it has moved on meanwhile, or somebody else publishes it again
         if message is None:
             logger.warning(
                 "job %s (%s) seems lost before it started, and its message was not kept "
@@ -72,9 +74,6 @@ class Republisher:
                 job.id,
                 job.task,
             )
-            store.claim_copy(job)
-            return False
-        if not store.claim_copy(job):
             return False
         self._tracker.ports.publish_again(job, message)
         logger.warning("job %s (%s) seemed lost before it started: published again", job.id, job.task)

@@ -205,3 +205,18 @@ def test_check_closes_the_other_lost_attempts_when_one_cannot_be_closed(world, c
     assert world.checker.tick().lost == 1
     assert (world.state("a"), world.state("b")) == ("STARTED", "FAILURE")
     assert "of job a cannot be closed" in caplog.text
+
+
+def test_check_warns_once_of_a_job_without_a_message_that_has_moved_on(world, caplog, monkeypatch):
+    world.enqueue("a", message=None)
+    world.enqueue("gone", message=None)
+    world.ports.empty = True
+    world.clock.advance(31)
+    overdue = world.store.overdue_jobs("q", world.store.now(), 10)
+    monkeypatch.setattr(world.store, "overdue_jobs", lambda *_: overdue)
+    world.run("gone")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert world.checker.tick().republished == 0
+    (record,) = [record for record in caplog.records if "was not kept" in record.getMessage()]
+    assert record.args[0] == "a"

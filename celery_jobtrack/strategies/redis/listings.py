@@ -29,7 +29,7 @@ SCRIPTS = 10
 
 
 class Listings(RedisBase):
-    """Reads, and changes nothing."""
+    """Reads; the only change is that index entries of jobs that were dropped are removed."""
 
     def job(self, job_id: str) -> JobRecord | None:
         raw = self._ask("read_job", pack_id(job_id))[0]

@@ -1,5 +1,5 @@
 -- uses: members
--- Count some pages of a group's members. Reads only.
+-- Count some pages of a group's members. Takes off members that were dropped.
 -- ARGV: 2 group, 3 first page or '', 4 how many pages
 -- Gives [1, numbers of the group, next page or false, members by state] or [101].
 
@@ -14,4 +14,5 @@ for number = page, stop do
     if its == generation then counts[state] = counts[state] + 1 end
   end)
 end
+if found_dropped then save_group() end
 return pack({1, pack(group), stop < last and stop + 1, counts})

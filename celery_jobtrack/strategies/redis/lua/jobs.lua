@@ -11,6 +11,9 @@
 -- :q                 every queue: when the youngest of its jobs that started was published
 -- :x                 what expires unless it starts, by time
 -- :o:<worker>, :o    open attempts of a worker by time, and which workers have some
+--
+-- A server that drops keys, or somebody's hand, can take a job and leave its entries in the indexes. Whoever
+-- meets such an entry removes it.
 
 local LEGAL = C.legal
 
@@ -59,6 +62,33 @@ local function file_under_page(name, number, score, id)
   return page
 end
 
+-- Take a job out of a paged index. Gives the page if nothing is left on it.
+local function remove_from(name, number, id)
+  local page = math.floor(number / C.page)
+  local key = root .. name .. ':' .. page
+  call('ZREM', key, id)
+  return call('EXISTS', key) == 0 and page or nil
+end
+
+local function remove_by_order(seq, id)
+  local emptied = remove_from(':t', seq, id)
+  if emptied then call('ZREM', root .. ':tp', emptied) end
+end
+
+local function close_for(worker, id)
+  call('ZREM', root .. ':o:' .. worker, id)
+  if call('EXISTS', root .. ':o:' .. worker) == 0 then call('SREM', root .. ':o', worker) end
+end
+
+-- Remove what a job that was dropped has left where its id alone says where that is.
+local function forget(id)
+  for state = STATE.ENQUEUED, STATE.SKIPPED do
+    if state ~= STATE.SUCCESS then call('ZREM', root .. ':s:' .. state, id) end
+  end
+  call('ZREM', root .. ':x', id)
+  call('DEL', root .. ':a:' .. id)
+end
+
 local closed_before
 
 local function write_job(id, job)
@@ -79,15 +109,18 @@ local function save_job(id, job, was)
   end
   if was[3] and (was[3] ~= is[3] or was[2] ~= is[2]) then call('ZREM', root .. ':d:' .. was[2], id) end
   if was[4] and not is[4] then call('ZREM', root .. ':x', id) end
-  if was[5] and was[5] ~= is[5] then
-    call('ZREM', root .. ':o:' .. was[5], id)
-    if call('EXISTS', root .. ':o:' .. was[5]) == 0 then call('SREM', root .. ':o', was[5]) end
-  end
+  if was[5] and was[5] ~= is[5] then close_for(was[5], id) end
   if not job[J.seq] then
     local seq = call('HINCRBY', root, 'seq', 1)
     job[J.seq] = seq
     local page = file_under_page(':t', seq, seq, id)
     call('ZADD', root .. ':tp', page, page)
+    if not job[J.enqueued_at] then
+      -- It is recorded by what came after its sending, so it may have been recorded before, and dropped.
+      forget(id)
+      call('ZREM', root .. ':d:' .. is[2], id)
+      if job[J.attempt] then close_for(job[J.attempt][A.worker_id], id) end
+    end
   end
   if was[1] ~= state then
     if state ~= STATE.SUCCESS then

@@ -1,5 +1,6 @@
 -- uses: jobs groups
--- A page of jobs, newest first, from the index that fits best. Reads only, a bounded number of them.
+-- A page of jobs, newest first, from the index that fits best. Looks at a bounded number of them, and
+-- removes entries of jobs that were dropped.
 -- ARGV: 2 state or '', 3 task or '', 4 queue or '', 5 group or '', 6 tag or '', 7 since or '', 8 limit,
 --       9 below this number or '', 10 how many to look at
 -- Gives [number to go on below or false, id, value, id, value, …].
@@ -92,6 +93,13 @@ while not stopped do
     local job, raw = load_job(rows[place])
     budget = budget - 1
     last = rows[place + 1]
+    local seq = tonumber(last)
+    if not job then forget(rows[place]) end
+    if not job or job[J.seq] ~= seq then
+      -- Dropped, and perhaps recorded anew under another number, under which it is listed.
+      remove_by_order(seq, rows[place])
+      job = nil
+    end
     if job and matches(job) then
       found[#found + 1] = rows[place]
       found[#found + 1] = raw

@@ -1,7 +1,9 @@
 -- uses: groups
 -- Walking a group's members.
 
--- Call visit(id, state, generation, value) for each member of one page, in no order.
+-- Call visit(id, state, generation, value) for each member of one page, in no order. Members that were
+-- dropped are taken off it: whoever finds some must save the group.
+local found_dropped = false
 local function visit_page(page, visit)
   local ids = call('ZRANGE', root .. ':m:' .. group_id .. ':' .. page, 0, -1)
   if #ids == 0 then return 0 end
@@ -12,6 +14,10 @@ local function visit_page(page, visit)
       -- The first two of three, without the rest: past the byte that says that there are three.
       local _, state, generation = cmsgpack.unpack_limit(raw, 2, 1)
       visit(ids[index], state, generation, raw)
+    else
+      call('ZREM', root .. ':m:' .. group_id .. ':' .. page, ids[index])
+      group[G.left] = math.max(0, group[G.left] - 1)
+      found_dropped = true
     end
   end
   return #ids

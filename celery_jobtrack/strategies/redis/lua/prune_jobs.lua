@@ -25,24 +25,23 @@ local function is_kept(job)
     or call('EXISTS', root .. ':ge:' .. group_id) == 1
 end
 
-local function remove_from(name, number, id)
-  local page = math.floor(number / C.page)
-  local key = root .. name .. ':' .. page
-  call('ZREM', key, id)
-  return call('EXISTS', key) == 0 and page or nil
+-- The entry of an end, which has its share in how many have succeeded.
+local function remove_end(number, id)
+  local emptied = remove_from(index, number, id)
+  if emptied then call('ZREM', root .. ':ep:' .. state, emptied) end
+  if state == STATE.SUCCESS then call('HINCRBY', root, 'succeeded', -1) end
+end
+
+-- Whether an entry is of this very end: a job that was dropped may have been recorded anew since.
+local function is_its_end(job, page)
+  return job and job[J.state] == state and math.floor(job[J.ended] / C.page) == page
 end
 
 local function remove(id, job)
   call('DEL', root .. ':j:' .. id, root .. ':a:' .. id, root .. ':b:' .. id)
-  local emptied = remove_from(':t', job[J.seq], id)
-  if emptied then call('ZREM', root .. ':tp', emptied) end
-  emptied = remove_from(index, job[J.ended], id)
-  if emptied then call('ZREM', root .. ':ep:' .. state, emptied) end
-  if state == STATE.SUCCESS then
-    call('HINCRBY', root, 'succeeded', -1)
-  else
-    call('ZREM', root .. ':s:' .. state, id)
-  end
+  remove_by_order(job[J.seq], id)
+  remove_end(job[J.ended], id)
+  if state ~= STATE.SUCCESS then call('ZREM', root .. ':s:' .. state, id) end
   if group and job[J.member] then
     remove_from(':m:' .. group_id, job[J.member], id)
     group[G.left] = group[G.left] - 1
@@ -61,8 +60,9 @@ while true do
     if removed == limit then return pack({removed, page}) end
     local job = load_job(rows[place])
     budget = budget - 1
-    if not job then
-      call('ZREM', root .. index .. ':' .. pages[1], rows[place])
+    if not is_its_end(job, page) then
+      remove_end(page * C.page, rows[place])
+      if not job then forget(rows[place]) end
     elseif not is_kept(job) then
       remove(rows[place], job)
       removed = removed + 1

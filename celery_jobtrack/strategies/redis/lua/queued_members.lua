@@ -22,7 +22,7 @@ while seen < wanted and #found < 2 * limit and budget > 0 do
   if #found < 2 * limit then page = page < last and page + 1 or first end
 end
 found[1] = seen >= wanted
-if page ~= (group[G.swept] or first) then
+if found_dropped or page ~= (group[G.swept] or first) then
   group[G.swept] = page
   save_group()
 end
