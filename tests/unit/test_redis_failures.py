@@ -1,10 +1,13 @@
 import logging
 
 import pytest
+from redis.exceptions import AuthenticationError
 
 from celery_jobtrack.errors import ConfigurationError, SchemaMismatch, StoreUnavailable
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.strategies.redis import RedisStore
+from celery_jobtrack.strategies.redis.failures import translate
+from celery_jobtrack.strategies.redis.urls import parse_place
 from celery_jobtrack.testing import steps
 from tests.servers.ports import free_port
 
@@ -44,6 +47,44 @@ def test_missing_password_is_said(redis_server, redis_client):
     finally:
         redis_client.config_set("requirepass", "")
     assert "it needs a password; write it into the URL" in text
+
+
+def test_missing_password_of_a_socket_is_said_in_its_own_words(tmp_path):
+    place = parse_place(f"unix://{tmp_path}/redis.sock")
+    told = str(translate(AuthenticationError("NOAUTH Authentication required."), place, "default"))
+    assert told.endswith("write it into the URL: unix://:password@/path")
+    with_one = parse_place(f"unix://:secret@{tmp_path}/redis.sock")
+    assert with_one.options["password"] == "secret"
+    assert with_one.options["path"] == f"{tmp_path}/redis.sock"
+
+
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile"])
+def test_certificate_that_is_not_there_is_named(redis_server, tmp_path, option):
+    more = f"&ssl_keyfile={tmp_path}/none.pem" if option == "ssl_certfile" else ""
+    text = failure(f"rediss://127.0.0.1:{redis_server.port}/0?{option}={tmp_path}/none.pem{more}")
+    assert f"the file '{tmp_path}/none.pem' that {option} names is not there" in text
+
+
+def test_encrypted_url_of_a_plain_port_is_told_of_tls(redis_server):
+    seconds = "socket_timeout=0.3&socket_connect_timeout=0.3"
+    text = failure(f"rediss://127.0.0.1:{redis_server.port}/0?{seconds}")
+    assert "it is asked with TLS: check that this port speaks that" in text
+
+
+def test_sentinel_url_of_a_plain_redis_says_so(redis_server):
+    text = failure(f"sentinel://127.0.0.1:{redis_server.port}/0", options={"master_name": "jobs"})
+    assert "no sentinel; name the sentinels, whose usual port is 26379" in text
+
+
+def test_sentinels_that_do_not_answer_are_told_of_in_a_short_line():
+    text = failure(f"sentinel://127.0.0.1:{free_port()}/0", options={"master_name": "jobs"})
+    assert "No master found for 'jobs'; check that the sentinels run" in text
+    assert "object at" not in text
+
+
+def test_database_that_the_server_does_not_have_is_said(redis_server):
+    text = failure(f"redis://127.0.0.1:{redis_server.port}/9999")
+    assert "it has no database of the number in the URL" in text
 
 
 def test_user_without_rights_is_told_what_it_needs(redis_client, guarded):

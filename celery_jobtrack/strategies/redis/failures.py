@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from redis import exceptions
+from redis.sentinel import MasterNotFoundError
 
 from celery_jobtrack.errors import SchemaMismatch, StoreUnavailable
 from celery_jobtrack.strategies.redis.fields import STATES
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 # By the word with which the server begins, which older ones put behind the name of the script.
 _MEANINGS = {
-    "NOAUTH": "it needs a password; write it into the URL: redis://:password@host",
+    "NOAUTH": "it needs a password; write it into the URL: {with_password}",
     "WRONGPASS": "the user or the password in the URL is wrong",
     "NOPERM": "this user may not do that; it needs +@all and the keys {{jobtrack:{namespace}}}*",
     "READONLY": "this is a read-only replica; name its master, or the sentinels that know it",
@@ -62,14 +64,48 @@ def translate(error: Exception, place: Place, namespace: str) -> Exception:
     if meaning == _MEANINGS["MOVED"] and place.kind == "cluster":
         meaning = _MEANINGS["ASK"]
     if meaning is not None:
-        return StoreUnavailable(f"{place.shown}: {meaning.format(namespace=namespace)}")
+        told = meaning.format(namespace=namespace, with_password=_with_password(place))
+        return StoreUnavailable(f"{place.shown}: {told}")
+    if place.kind == "sentinel" and "unknown command" in text and "SENTINEL" in text:
+        return StoreUnavailable(
+            f"{place.shown}: a Redis answers there that is no sentinel; name the sentinels, whose usual port "
+            "is 26379, or write redis:// in front of its address"
+        )
+    if isinstance(error, MasterNotFoundError):
+        # What redis-py says after the name is the state of its objects.
+        return StoreUnavailable(
+            f"{place.shown}: {text.partition(' : ')[0]}; check that the sentinels run, and that they know a "
+            "master of this name"
+        )
+    missing = _missing_file(place)
+    if missing is not None:
+        return StoreUnavailable(f"{place.shown}: {missing}")
     if isinstance(error, exceptions.TimeoutError):
-        return StoreUnavailable(f"{place.shown} does not answer in time: {text}")
+        return StoreUnavailable(f"{place.shown} does not answer in time: {text}{_tls_hint(place)}")
     if isinstance(error, exceptions.ConnectionError):
         return StoreUnavailable(
-            f"{place.shown}: {text}; check that the server runs and that its URL is right"
+            f"{place.shown}: {text}; check that the server runs and that its URL is right{_tls_hint(place)}"
         )
     return StoreUnavailable(f"{place.shown}: {text}")
+
+
+def _with_password(place: Place) -> str:
+    """How a URL of this kind is written with a password."""
+    scheme = place.shown.partition("://")[0]
+    return "unix://:password@/path" if scheme == "unix" else f"{scheme}://:password@host"
+
+
+def _missing_file(place: Place) -> str | None:
+    """Which file of an encrypted connection is not there; redis-py's error does not name it."""
+    for option in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile") if place.encrypted else ():
+        name = place.options.get(option)
+        if name and not Path(name).exists():
+            return f"the file {name!r} that {option} names is not there"
+    return None
+
+
+def _tls_hint(place: Place) -> str:
+    return "; it is asked with TLS: check that this port speaks that" if place.encrypted else ""
 
 
 def _meaning(error: Exception, text: str) -> str | None:
@@ -86,6 +122,8 @@ def _meaning(error: Exception, text: str) -> str | None:
         return _MEANINGS["NOAUTH"]
     if isinstance(error, exceptions.OutOfMemoryError) or "maxmemory" in lower:
         return _MEANINGS["OOM"]
+    if "db index is out of range" in lower:
+        return "it has no database of the number in the URL; by default there are 16 of them, 0 to 15"
     if "loading the dataset" in lower:
         return _MEANINGS["LOADING"]
     if isinstance(error, exceptions.NoPermissionError):
