@@ -110,7 +110,7 @@ class JobTrack:
 
         Raises:
             UnknownJob: It was never recorded.
-            InvalidPayload: There is no such signal.
+            InvalidPayload: There is no such signal, or the id cannot be one.
             kombu.exceptions.OperationalError: The broker takes no message to the worker; the job is
                 told all the same.
         """

@@ -6,6 +6,7 @@ import signal as signals
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.errors import InvalidPayload
+from celery_jobtrack.model.names import check_name
 from celery_jobtrack.model.requests import JobQuery
 from celery_jobtrack.model.state import JobState
 
@@ -33,8 +34,9 @@ def cancel(runtime: Runtime, job_id: str, *, terminate: bool, signal: str) -> bo
 
     Raises:
         UnknownJob: It was never recorded.
-        InvalidPayload: There is no such signal.
+        InvalidPayload: There is no such signal, or the id cannot be one.
     """
+    check_name("a job's id", job_id, InvalidPayload)
     check_signal(signal)
     result = runtime.tracker.cancel(job_id)
     if terminate and result.job is not None and result.job.state is JobState.STARTED:

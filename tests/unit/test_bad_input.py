@@ -228,3 +228,8 @@ def _raising(small):
     from dataclasses import replace
 
     return replace(small.jobtrack.settings, on_store_error="raise")
+
+
+@pytest.mark.parametrize("job_id", [None, 5, "", b"id", ["id"], "line\nbreak"])
+def test_what_cannot_be_a_jobs_id_is_not_cancelled(small, job_id):
+    refused(small, InvalidPayload, "a job's id must", lambda: small.jobtrack.cancel(job_id))
