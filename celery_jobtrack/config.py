@@ -94,7 +94,10 @@ def _count(value: Any) -> int:
 
 def _path(value: Any) -> str | None:
     if value is None or (isinstance(value, (str, os.PathLike)) and os.fspath(value)):
-        return None if value is None else str(os.fspath(value))
+        path = None if value is None else str(os.fspath(value))
+        if path is not None and os.path.exists(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112
+            raise ValueError("there is a file of this name; it must be the path of a folder")
+        return path
     raise ValueError("it must be the path of a folder")
 
 

@@ -24,6 +24,9 @@ _TASK_OPTIONS = (
     "retry_backoff_max",
     "retry_jitter",
     "acks_late",
+    "acks_on_failure_or_timeout",
+    "reject_on_worker_lost",
+    "retry_on_worker_lost",
     "time_limit",
     "soft_time_limit",
     "rate_limit",
@@ -31,6 +34,8 @@ _TASK_OPTIONS = (
     "group_required",
     "tracking_strategy",
     "record_args",
+    "keep_message",
+    "lost_policy",
     "retention",
 )
 MISSING: Any = object()

@@ -41,12 +41,27 @@ class Breaker:
         began = self._clock()
         if began < self._open_until:
             raise StoreUnavailable(f"{self._reason} (it is asked again in {self._open_until - began:.1f} s)")
+        if self._reason:
+            # This caller finds out. The others need not wait with it.
+            self._open_until = began + LONGEST
         try:
-            return operation(*args, **kwargs)
+            result = operation(*args, **kwargs)
         except SchemaMismatch:
+            self._close()
             raise
         except StoreUnavailable as error:
             now = self._clock()
             self._open_until = now + min(LONGEST, max(SHORTEST, PATIENCE * (now - began)))
             self._reason = str(error)
             raise
+        except Exception:
+            self._close()
+            raise
+        if self._reason:
+            self._close()
+        return result
+
+    def _close(self) -> None:
+        """The store has answered."""
+        self._reason = ""
+        self._open_until = 0.0

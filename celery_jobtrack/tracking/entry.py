@@ -71,7 +71,7 @@ class Entry:
             document = json.loads(line)
             load = _LOADERS[document["kind"]]
             return cls(at=float(document["at"]), request=load(document["request"]))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not an entry of a spool: {error!r}") from error
 
 

@@ -91,6 +91,8 @@ class Recorder:
         """
         if self._spool.is_empty():
             return 0
+        # First, so that nothing is taken in hand while the store is away.
+        self._tracker().ask_time()
         return self._spool.replay(self._record_again)
 
     def _recorded(self, request: Request, record: Callable[[], T]) -> T | None:
@@ -151,6 +153,8 @@ class Recorder:
         except StoreUnavailable as error:
             self._kept = True
             logger.warning("%s; what is kept stays in %s", error, self._spool.folder)
+        except Exception:  # of a thread that nobody waits for
+            logger.exception("what is kept in %s cannot be recorded", self._spool.folder)
 
     def _record_again(self, request: Request) -> None:
         tracker = self._tracker()

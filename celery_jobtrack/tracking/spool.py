@@ -6,9 +6,11 @@ of its writer loses nothing. The files of one store lie in one folder.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
+import stat
 import threading
 import time
 import uuid
@@ -48,6 +50,7 @@ class Spool:
         self._folder = folder
         self._largest = largest
         self._lock = threading.Lock()
+        self._complained = False
 
     @property
     def folder(self) -> Path:
@@ -63,14 +66,13 @@ class Spool:
 
         Raises:
             SpoolFull: There is no room for it.
-            OSError: The folder cannot be written.
+            OSError: The folder cannot be written, or the disk is full. Nothing is left of the fact.
         """
         line = Entry(at=time.time(), request=request).dump()
         with self._lock, self._own_file() as file:
-            if os.fstat(file).st_size + len(line) > self._largest:
+            if self._kept_bytes() + len(line) > self._largest:
                 raise SpoolFull(f"the spool in {self._folder} has reached {self._largest} bytes")
-            os.write(file, line)
-            os.fsync(file)
+            _append(file, line)
 
     def is_empty(self) -> bool:
         """Whether nothing waits, of any process."""
@@ -92,14 +94,25 @@ class Spool:
             StoreUnavailable: The store is away again. Everything stays.
         """
         with self._taken() as taken:
-            entries = [entry for path in taken for entry in self._read(path)]
+            bad: list[tuple[Path, bytes, Exception]] = []
+            entries = [entry for path in taken for entry in self._read(path, bad)]
             closed = {entry.closes for entry in entries}
             recorded = 0
             for entry in sorted(entries, key=lambda entry: entry.order):
                 if entry.opens in closed:
                     # Recording the end records the start, and no guard can refuse it any more.
                     continue
-                recorded += self._record(record, entry)
+                try:
+                    record(entry.request)
+                except StoreUnavailable:
+                    raise
+                except Exception as error:  # noqa: BLE001 - it must not hold back the others
+                    bad.append((self._folder / f"refused{REPLAYING}", entry.dump(), error))
+                else:
+                    recorded += 1
+            # Not before: a replay that is begun again would set the same lines aside again.
+            for path, line, reason in bad:
+                _set_aside(path, line, reason)
             for path in taken:
                 path.unlink(missing_ok=True)
         if recorded:
@@ -115,7 +128,7 @@ class Spool:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
             is_new = not path.exists()
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 # It may have been taken between the two calls.
@@ -130,10 +143,28 @@ class Spool:
 
     # -- replaying -----------------------------------------------------------------------------------
 
+    def _kept_bytes(self) -> int:
+        """What this process has appended and nobody has replayed, also what somebody is just at."""
+        mine = (f"{os.getpid()}.", f"{os.getpid()}-")
+        found = 0
+        for path in self._waiting():
+            if path.name.startswith(mine):
+                with suppress(FileNotFoundError):  # replayed at this very moment
+                    found += path.stat().st_size
+        return found
+
     def _waiting(self) -> list[Path]:
-        with suppress(FileNotFoundError):
-            return sorted(path for path in self._folder.iterdir() if path.suffix in {".jsonl", REPLAYING})
-        return []
+        """The files that may be replayed. What somebody else put there is none of ours."""
+        try:
+            found = sorted(self._folder.iterdir())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            if not self._complained:
+                self._complained = True
+                logger.error("the spool cannot be read, so nothing of it is replayed: %s", error)  # noqa: TRY400
+            return []
+        return [path for path in found if path.suffix in {".jsonl", REPLAYING} and _is_ours(path)]
 
     @contextmanager
     def _taken(self) -> Iterator[list[Path]]:
@@ -170,31 +201,52 @@ class Spool:
             return None
         return path, file
 
-    def _read(self, path: Path) -> list[Entry]:
+    def _read(self, path: Path, bad: list[tuple[Path, bytes, Exception]]) -> list[Entry]:
         entries = []
         for line in path.read_bytes().splitlines(keepends=True):
             try:
                 entries.append(Entry.load(line))
             except ValueError as error:
                 # Also the end of a line that a crash cut off: it was never confirmed to its writer.
-                self._set_aside(path, line, error)
+                bad.append((path, line, error))
         return entries
 
-    def _record(self, record: Callable[[Request], object], entry: Entry) -> bool:
-        try:
-            record(entry.request)
-        except StoreUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 - one that cannot be recorded must not hold back the others
-            self._set_aside(self._folder / f"refused{REPLAYING}", entry.dump(), error)
-            return False
-        return True
 
-    def _set_aside(self, path: Path, line: bytes, error: Exception) -> None:
-        bad = path.with_suffix(BAD)
-        with bad.open("ab") as file:
-            file.write(line if line.endswith(b"\n") else line + b"\n")
-        logger.error("a fact of the spool cannot be recorded (%s); it is kept in %s", error, bad)
+def _append(file: int, line: bytes) -> None:
+    """Write a whole line and sync it, or leave the file as it was."""
+    size = os.fstat(file).st_size
+    if size and os.pread(file, 1, size - 1) != b"\n":
+        # A process that had this file before was killed in the middle of a line.
+        line = b"\n" + line
+    try:
+        _write_whole(file, line)
+        os.fsync(file)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(file, size)
+        raise
+
+
+def _write_whole(file: int, line: bytes) -> None:
+    # A full disk takes what fits and says so; only the next write fails.
+    if os.write(file, line) != len(line):
+        raise OSError(errno.ENOSPC, "no room for a whole entry")
+
+
+def _set_aside(path: Path, line: bytes, error: Exception) -> None:
+    bad = path.with_suffix(BAD)
+    with bad.open("ab") as file:
+        file.write(line if line.endswith(b"\n") else line + b"\n")
+    logger.error("a fact of the spool cannot be recorded (%s); it is kept in %s", error, bad)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a file, and of this user: others' files cannot be read, and need not be trusted."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -14,6 +14,7 @@ from celery_jobtrack.tracking.delivery import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
     from celery_jobtrack.model.event import EventRecord
@@ -47,6 +48,10 @@ class Tracker:
         self.announcer = Announcer(ports)
         self.delivery = Delivery(store, ports)
         store.delivers = ports.delivers_here
+
+    def ask_time(self) -> datetime:
+        """The store's time: whether it answers at all."""
+        return self._ask(self.store.now)
 
     def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
         """A job is about to be published."""

@@ -395,6 +395,23 @@ def test_class_style_payload_may_have_any_key(eager):
         eager.jobtrack.jobs.pending(Echo, {1: 2})
 
 
+def test_class_style_job_says_what_becomes_of_it_when_it_is_lost(eager):
+    from celery_jobtrack import Job
+
+    class Careful(Job):
+        lost_policy = "fail"
+        keep_message = False
+        acks_late = True
+        reject_on_worker_lost = True
+
+        def run(self):
+            pass
+
+    eager.jobtrack.jobs.pending(Careful, {}).dispatch()
+    task = eager.app.tasks["careful"]
+    assert (task.lost_policy, task.keep_message, task.reject_on_worker_lost) == ("fail", False, True)
+
+
 def test_filling_is_renewed_after_a_renewal_that_failed(eager, monkeypatch):
     monkeypatch.setattr("celery_jobtrack.features.groups.FILLING_LEASE", 0.3)
     store, calls = eager.jobtrack.store, []

@@ -76,3 +76,35 @@ def test_other_errors_do_not_stop_the_next_call(store, breaker, error):
         with pytest.raises(type(error)):
             breaker.call(store.ask)
     assert store.calls == 2
+
+
+def test_one_caller_finds_out_and_the_others_do_not_wait(store, breaker):
+    store.error = StoreUnavailable("silent")
+    with pytest.raises(StoreUnavailable):
+        breaker.call(store.ask)
+    store.now += 2
+    others = []
+
+    def probe():
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable, match="asked again"):
+                breaker.call(store.ask)
+            others.append(store.calls)
+        return "answer"
+
+    assert breaker.call(probe) == "answer"
+    assert others == [1, 1, 1]
+    store.error = None
+    assert breaker.call(store.ask) == "answer"
+
+
+def test_store_that_answers_with_another_error_is_there(store, breaker):
+    store.error = StoreUnavailable("away")
+    with pytest.raises(StoreUnavailable):
+        breaker.call(store.ask)
+    store.now += 2
+    store.error = ValueError("bad")
+    with pytest.raises(ValueError):
+        breaker.call(store.ask)
+    store.error = None
+    assert breaker.call(store.ask) == "answer"

@@ -191,6 +191,97 @@ def test_spool_is_bounded(tmp_path):
     spool.keep(REQUESTS[1])
 
 
+def test_spool_is_bounded_over_all_files_of_a_process(tmp_path):
+    """Also when each replay takes the file away and the store is still not there."""
+    spool = Spool(tmp_path, largest=2000)
+
+    def away(_request):
+        raise StoreUnavailable("away")
+
+    def keep_and_fail():
+        spool.keep(REQUESTS[0])
+        with pytest.raises(StoreUnavailable):
+            spool.replay(away)
+
+    with pytest.raises(SpoolFull):
+        any(keep_and_fail() for _ in range(50))
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2000
+
+
+def test_spool_that_finds_the_disk_full_keeps_what_it_had(spool, monkeypatch):
+    spool.keep(REQUESTS[0])
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:10]))
+    with pytest.raises(OSError, match="no room for a whole entry"):
+        spool.keep(REQUESTS[1])
+    monkeypatch.undo()
+    spool.keep(REQUESTS[3])
+    assert set(replayed(spool)) == {REQUESTS[0], REQUESTS[3]}
+    assert list(spool.folder.iterdir()) == []
+
+
+def test_spool_goes_on_behind_a_line_that_a_crash_cut_off(spool, caplog):
+    spool.keep(REQUESTS[0])
+    (file,) = spool.folder.iterdir()
+    with file.open("ab") as opened:
+        opened.write(b'{"v":1,"cut of')
+    spool.keep(REQUESTS[1])
+    assert set(replayed(spool)) == {REQUESTS[0], REQUESTS[1]}
+    (bad,) = spool.folder.iterdir()
+    assert bad.read_bytes() == b'{"v":1,"cut of\n'
+
+
+@pytest.mark.parametrize("name", ["777.jsonl", "777-x.replaying"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "dangling link"])
+def test_spool_leaves_alone_what_is_no_file(spool, name, kind):
+    spool.keep(REQUESTS[0])
+    path = spool.folder / name
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/nowhere/at/all")
+    assert replayed(spool) == [REQUESTS[0]]
+    assert spool.is_empty()
+
+
+def test_spool_sets_aside_a_line_that_is_nested_too_deep(spool):
+    spool.keep(REQUESTS[0])
+    (file,) = spool.folder.iterdir()
+    with file.open("ab") as opened:
+        opened.write(b"[" * 100_000 + b"\n")
+    assert replayed(spool) == [REQUESTS[0]]
+
+
+def test_spool_sets_a_line_aside_once_however_often_the_replay_is_begun(spool):
+    spool.keep(REQUESTS[0])
+    (file,) = spool.folder.iterdir()
+    with file.open("ab") as opened:
+        opened.write(b"garbage\n")
+
+    def away(_request):
+        raise StoreUnavailable("away")
+
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            spool.replay(away)
+    assert replayed(spool) == [REQUESTS[0]]
+    (bad,) = spool.folder.iterdir()
+    assert bad.read_bytes() == b"garbage\n"
+
+
+def test_spool_whose_folder_is_none_stops_nobody(tmp_path, caplog):
+    path = tmp_path / "file"
+    path.write_text("something else")
+    spool = Spool(path)
+    assert spool.is_empty()
+    assert spool.is_empty()
+    assert caplog.text.count("cannot be read") == 1
+    with pytest.raises(OSError):
+        spool.keep(REQUESTS[0])
+
+
 def test_spool_keeps_to_itself(spool):
     spool.keep(REQUESTS[0])
     assert spool.folder.stat().st_mode & 0o777 == 0o700
