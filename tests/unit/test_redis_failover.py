@@ -135,5 +135,5 @@ def test_master_that_was_replaced_while_connected_is_left(redis_sentinel_trio):
 
 def test_sentinels_that_are_away_are_said():
     store = RedisStore(f"sentinel://{HOST}:{free_port()}/0", options={"master_name": MASTER})
-    with pytest.raises(StoreUnavailable, match="check that the server runs"):
+    with pytest.raises(StoreUnavailable, match="check that the sentinels run"):
         store.open()
