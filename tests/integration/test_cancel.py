@@ -133,7 +133,6 @@ def test_the_running_members_of_a_group_are_terminated_when_asked(shop):
 
 
 def test_a_greenlet_is_terminated_when_asked(shop):
-    pytest.importorskip("gevent")
     with shop.worker("-P", "gevent"):
         result = shop.task("deaf").apply_async(("body",))
         shop.await_running("body")

@@ -15,6 +15,7 @@ from celery_jobtrack.model.event import EventCounts
 from celery_jobtrack.model.group import describe_status
 from celery_jobtrack.model.requests import Page, WorkerRecord
 from celery_jobtrack.model.state import QUEUED, GroupState, JobState
+from celery_jobtrack.strategies.memory import pruning
 from celery_jobtrack.strategies.memory.rows import MemoryRows, Tables
 from celery_jobtrack.strategies.row.store import RowStore
 
@@ -281,6 +282,27 @@ class MemoryStore(RowStore):
 
         self._read(release)
 
+    def prune_jobs(
+        self,
+        state: JobState,
+        finished_before: datetime,
+        limit: int,
+        *,
+        tasks: Sequence[str] | None = None,
+        without_tasks: Sequence[str] = (),
+    ) -> int:
+        def wanted(job: JobRecord) -> bool:
+            named = tasks is None or job.task in tasks
+            return job.state is state and named and job.task not in without_tasks
+
+        return self._read(lambda tables: pruning.prune_jobs(tables, finished_before, limit, wanted))
+
+    def prune_groups(self, completed_before: datetime, limit: int) -> int:
+        return self._read(lambda tables: pruning.prune_groups(tables, completed_before, limit))
+
+    def prune_workers(self, gone_before: datetime, limit: int) -> int:
+        return self._read(lambda tables: pruning.prune_workers(tables, gone_before, limit))
+
     def counts(self) -> Mapping[JobState, int]:
         return self._read(lambda tables: _count(job.state for job in tables.jobs.values()))
 
@@ -295,79 +317,6 @@ class MemoryStore(RowStore):
             )
 
         return self._read(count)
-
-    def prune_jobs(
-        self,
-        state: JobState,
-        finished_before: datetime,
-        limit: int,
-        *,
-        tasks: Sequence[str] | None = None,
-        without_tasks: Sequence[str] = (),
-    ) -> int:
-        def is_awaited(job: JobRecord, tables: Tables) -> bool:
-            group = None if job.group_id is None else tables.groups.get(job.group_id)
-            if group is None:
-                return False
-            unannounced = any(e.group_id == group.id and e.is_pending for e in tables.events.values())
-            return unannounced or (group.generation == job.generation and not group.is_over)
-
-        def prune(tables: Tables) -> int:
-            old = [
-                job
-                for job in tables.jobs.values()
-                if job.state is state
-                and job.finished_at is not None
-                and job.finished_at < finished_before
-                and (job.eta is None or job.eta < finished_before)
-                and (tasks is None or job.task in tasks)
-                and job.task not in without_tasks
-                and not is_awaited(job, tables)
-            ]
-            pruned = {job.id for job in sorted(old, key=lambda job: job.finished_at or now)[:limit]}
-            for job_id in pruned:
-                del tables.jobs[job_id], tables.job_seqs[job_id]
-                tables.messages.pop(job_id, None)
-            for token in [a.token for a in tables.attempts.values() if a.job_id in pruned]:
-                del tables.attempts[token]
-            return len(pruned)
-
-        now = self.now()
-        return self._read(prune)
-
-    def prune_groups(self, completed_before: datetime, limit: int) -> int:
-        def prune(tables: Tables) -> int:
-            needed = {job.group_id for job in tables.jobs.values()}
-            needed |= {event.group_id for event in tables.events.values() if event.is_pending}
-            old = [
-                group
-                for group in tables.groups.values()
-                if group.completed_at is not None
-                and group.completed_at < completed_before
-                and group.id not in needed
-            ][:limit]
-            for group in old:
-                del tables.groups[group.id], tables.group_seqs[group.id]
-                if group.key is not None:
-                    tables.keys.pop(group.key, None)
-                for event_id in [e.id for e in tables.events.values() if e.group_id == group.id]:
-                    del tables.events[event_id]
-                for hold in [hold for hold in tables.fillers if hold[0] == group.id]:
-                    del tables.fillers[hold]
-            return len(old)
-
-        return self._read(prune)
-
-    def prune_workers(self, gone_before: datetime, limit: int) -> int:
-        def prune(tables: Tables) -> int:
-            busy = {attempt.worker_id for attempt in tables.attempts.values() if attempt.is_open}
-            gone = (w for w in tables.workers.values() if (w.stopped_at or w.lease_until) < gone_before)
-            pruned = list(islice((w.id for w in gone if w.id not in busy), limit))
-            for worker_id in pruned:
-                del tables.workers[worker_id]
-            return len(pruned)
-
-        return self._read(prune)
 
     def _some(self, wanted: Callable[[JobRecord], bool], limit: int | None) -> list[JobRecord]:
         return self._read(lambda tables: list(islice(filter(wanted, tables.jobs.values()), limit)))
