@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def db() -> None:
-    """See or upgrade the schema of a store: its tables, or the layout of its keys.
+    """See or upgrade the schema of a store.
 
     \b
     Examples:
