@@ -53,6 +53,7 @@ class Running:
         self._said_at = 0.0
         self._cancelled = False
         self._asked_at = 0.0
+        self._asked_in_vain = False
 
     @property
     def job(self) -> JobRecord | None:
@@ -116,9 +117,10 @@ class Running:
             try:
                 self._cancelled = self._ask()
             except StoreUnavailable as error:
-                logger.warning(
-                    "whether job %s was cancelled is not known: %s", self.start.origin.job_id, error
-                )
+                # Once: a body may ask every second for as long as the store is away.
+                log = logger.debug if self._asked_in_vain else logger.warning
+                self._asked_in_vain = True
+                log("whether job %s was cancelled is not known: %s", self.start.origin.job_id, error)
         return self._cancelled
 
     def _ask(self) -> bool:

@@ -108,9 +108,10 @@ def test_nothing_is_lost_while_the_store_is_away(shop, server, seconds):
 @pytest.mark.timeout(240)
 def test_worker_killed_while_the_store_is_away_loses_only_what_it_ran(shop, server):
     with ExitStack() as stack:
-        victim = stack.enter_context(shop.worker())
+        # A queue of its own, so that it fetches nothing that the other one shall run.
+        victim = stack.enter_context(shop.worker("-Q", "victims"))
         wait = shop.task("wait")
-        running = [wait.delay(name) for name in ("one", "two")]
+        running = [wait.apply_async((name,), queue="victims") for name in ("one", "two")]
         for name in ("one", "two"):
             shop.await_running(name)
         survivor = stack.enter_context(shop.worker())
