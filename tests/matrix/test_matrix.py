@@ -45,7 +45,14 @@ KINDS = (
     Kind(task="flaky", args=(2,), count=2, attempts=3, state="SUCCESS", result="SUCCESS", value="at last"),
     Kind(task="error", count=2, state="FAILURE", reason="error", result="FAILURE", value=ValueError),
     Kind(
-        task="hopeless", attempts=3, state="FAILURE", reason="error", result="FAILURE", value=ConnectionError
+        task="hopeless",
+        # Celery stores RETRY after it has published the next try, which may then have failed for good.
+        args=(1.0,),
+        attempts=3,
+        state="FAILURE",
+        reason="error",
+        result="FAILURE",
+        value=ConnectionError,
     ),
     Kind(task="ignore", count=2, state="SKIPPED", reason="ignored"),
     Kind(task="reject", state="FAILURE", reason="rejected"),
