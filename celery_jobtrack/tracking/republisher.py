@@ -75,6 +75,11 @@ class Republisher:
                 job.task,
             )
             return False
-        self._tracker.ports.publish_again(job, message)
+        try:
+            self._tracker.ports.publish_again(job, message)
+        except (ValueError, KeyError, TypeError) as error:
+            # Not the broker: the next job's message may be in order.
+            logger.error("the kept message of job %s (%s) cannot be published: %r", job.id, job.task, error)  # noqa: TRY400
+            return False
         logger.warning("job %s (%s) seemed lost before it started: published again", job.id, job.task)
         return True

@@ -89,6 +89,26 @@ def test_check_publishes_again_what_later_jobs_have_overtaken(world, caplog):
     assert world.ports.published == ["a"]
 
 
+def test_check_publishes_the_others_when_one_message_cannot_be_read(world, caplog, monkeypatch):
+    publish = world.ports.publish_again
+
+    def unreadable(job, message):
+        if job.id == "a":
+            raise ValueError("no JSON")
+        publish(job, message)
+
+    monkeypatch.setattr(world.ports, "publish_again", unreadable)
+    world.enqueue("a")
+    world.enqueue("b")
+    world.ports.empty = True
+    world.clock.advance(31)
+    with caplog.at_level(logging.ERROR):
+        tick = world.checker.tick()
+    assert (tick.republished, tick.failed) == (1, ())
+    assert world.ports.published == ["b"]
+    assert "the kept message of job a" in caplog.text
+
+
 def test_check_waits_twice_as_long_for_every_further_copy(world, caplog):
     world.enqueue("a")
     world.ports.empty = True
