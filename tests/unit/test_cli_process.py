@@ -146,6 +146,17 @@ def test_what_is_logged_is_one_line_without_traceback(shell):
     enqueue(shell.store, "lost", message=b"\x00 is no message")
     (shell.folder / "shop.py").write_text(f"{APP}\napp.conf.jobtrack_lost_message_after = 0.001\n")
     checked = shell.run("check")
+    assert checked.returncode == 0
+    (logged,) = checked.stderr.splitlines()
+    assert logged.startswith("Error: the kept message of job lost (shop.resize) cannot be published")
+
+
+def test_step_that_fails_is_one_line_and_exit_code_1(shell):
+    enqueue(shell.store, "lost")
+    broken = "from celery_jobtrack.integration.ports import CeleryPorts\n"
+    broken += "CeleryPorts.queue_is_empty = lambda self, queue: 1 / 0\n"
+    (shell.folder / "shop.py").write_text(f"{APP}\napp.conf.jobtrack_lost_message_after = 0.001\n{broken}")
+    checked = shell.run("check")
     assert checked.returncode == 1
     logged, said = checked.stderr.splitlines()
     assert logged.startswith("Error: the checker's step 'publish lost messages again' failed")
