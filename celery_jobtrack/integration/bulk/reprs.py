@@ -19,7 +19,7 @@ class Repr:
 
     def __init__(self, longest: int, deepest: int | None) -> None:
         self._longest = longest
-        self._options = {} if deepest is None else {"maxlevels": deepest}
+        self._options: dict[str, Any] = {} if deepest is None else {"maxlevels": deepest}
 
     def __call__(self, arguments: Any) -> str:
         """The text."""
