@@ -70,7 +70,9 @@ class CeleryPorts:
     def publish_again(self, job: JobRecord, message: bytes) -> None:
         kept = Kept(message)
         header = Header.load(kept.headers) or Header()
-        kept.headers[KEY] = replace(header, copy=job.copies + job.attempts + 1).dump()
+        # What was kept may be of an earlier run; a worker would refuse it.
+        again = replace(header, run=job.run, copy=job.copies + job.attempts + 1)
+        kept.headers[KEY] = again.dump()
         app = self._runtime.app
         with app.producer_or_acquire() as producer:
             app.amqp.send_untracked(producer, kept.task, kept.message(), **kept.options)

@@ -534,3 +534,16 @@ def test_dispatch_many_while_the_store_is_away_goes_on_as_single_jobs_do(small, 
 
     assert counted(refused.value.dispatched) == (1, 0, 0, 1, 0)
     assert small.queued() == 2
+
+
+def test_job_that_is_sent_again_by_its_key_can_be_published_again_by_the_checker(small, noop, monkeypatch):
+    refuse = refusing(small, monkeypatch, after=0, error=OSError("the broker is full"))
+    with pytest.raises(errors.DispatchFailed):
+        small.jobtrack.dispatch_many([noop.s()], key="night")
+    refuse.undo()
+    small.jobtrack.dispatch_many([noop.s()], key="night")
+    [job] = small.recorded()
+
+    small.jobtrack.runtime.ports.publish_again(job, small.jobtrack.store.message(job.id))
+
+    assert message_runs(small) == [2, 2]
