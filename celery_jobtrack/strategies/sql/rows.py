@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, insert, select
 
 from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import Totals
-from celery_jobtrack.model.state import FINAL, JobState
+from celery_jobtrack.model.state import FINAL, EventKind, JobState
 from celery_jobtrack.strategies.sql.driver import DriverConnection
 
 if TYPE_CHECKING:
@@ -158,8 +158,10 @@ class SqlRows:
             "of_kind": cause.kind,
             "of_step": cause.step,
         }
-        if cause.step and self._one(self._sql.event_of_step, **about) is not None:
-            return  # a member that had ended has run again
+        # What has run again may reach a step again, and fail after its dispatch did. The others come once.
+        may_be_there = cause.kind in {EventKind.FAILED, EventKind.PROGRESSED}
+        if may_be_there and self._one(self._sql.event_of_step, **about) is not None:
+            return
         event = EventRecord(
             id=str(uuid.uuid4()),
             kind=cause.kind,
