@@ -16,6 +16,7 @@ STARTS = {
     "broker": redis.start,
     "redis": redis.start,
     "postgresql": postgresql.start,
+    "postgresql-durable": postgresql.DurablePostgreSQL,
     "mariadb": mariadb.start,
 }
 """The broker is a Redis of its own, so that its CPU is told from a store's."""
