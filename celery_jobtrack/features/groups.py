@@ -15,9 +15,10 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import assert_will_not_block  # type: ignore[attr-defined] # not in the stubs
 
 from celery_jobtrack.config import check_seconds
-from celery_jobtrack.errors import InvalidPayload, JobTrackError, UnknownGroup
+from celery_jobtrack.errors import GroupNotCompleted, InvalidPayload, JobTrackError, UnknownGroup
 from celery_jobtrack.integration.cancelling import check_signal, terminate_members
 from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
+from celery_jobtrack.integration.returned import results_of_members
 from celery_jobtrack.model.group import GroupRecord
 from celery_jobtrack.model.names import check_name
 from celery_jobtrack.model.requests import GroupQuery, JobQuery, Page
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.group import GroupStatus
+    from celery_jobtrack.model.result import JobResult
 
 logger = logging.getLogger(__name__)
 
@@ -239,6 +241,27 @@ class JobGroup:
             cursor=check_cursor(cursor),
         )
         return self._runtime.store.jobs(query)
+
+    def results(self, *, partial: bool = False) -> Iterator[JobResult]:
+        """What became of the group's jobs, in the order of their dispatch; read page by page.
+
+        Each is a ``Result``, a ``Failure``, a ``NotKept`` or, with ``partial``, a ``Pending``. Values are
+        kept of jobs with ``store_result = True`` only. They are those of the present generation.
+
+        Args:
+            partial: Whether to give what there is before the group has completed.
+
+        Raises:
+            GroupNotCompleted: The group has not completed.
+            UnknownGroup: The group is not recorded.
+        """
+        record = _existing(self._runtime, self.record.id)
+        if not partial and not record.is_over:
+            raise GroupNotCompleted(
+                f"group {record.title!r} ({record.id}) has {record.outstanding} of {record.totals.total} "
+                "jobs outstanding; wait() for it, or ask with partial=True"
+            )
+        return results_of_members(self._runtime.store, record)
 
     def mark_running(self) -> JobGroup:
         """Announce that the group has started, before its first job does."""
