@@ -16,6 +16,7 @@ STARTS = {
     "broker": redis.start,
     "redis": redis.start,
     "postgresql": postgresql.start,
+    "postgresql-durable": postgresql.DurablePostgreSQL,
     "mariadb": mariadb.start,
     "rabbitmq": rabbitmq.start,
 }

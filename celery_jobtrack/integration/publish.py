@@ -19,7 +19,7 @@ from celery_jobtrack.errors import ConfigurationError, GroupNotSet, InvalidPaylo
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import pack, serialise
-from celery_jobtrack.integration.options import OPTIONS, checked_tags, group_id_of
+from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags, group_id_of
 from celery_jobtrack.integration.origin import origin_of_message
 from celery_jobtrack.integration.running import Running, current
 from celery_jobtrack.integration.runtime import Runtime
@@ -163,6 +163,11 @@ class Publication:
                 tags=self._tags(given),
                 run=given.run if given else 1,
                 max_retries=self._own.get("jobtrack_max_retries", given.max_retries if given else None),
+                within=self._within(given, group_id),
+                callback_of=given.callback_of if given else None,
+                store_result=checked_store_result(
+                    self._own.get("store_result", given.store_result if given else None)
+                ),
             )
         return None
 
@@ -179,6 +184,13 @@ class Publication:
         if group is None:
             return given.group_id if given else None
         return group_id_of(group)
+
+    def _within(self, given: Header | None, group_id: str | None) -> tuple[str, ...]:
+        """The groups above, whose cancellation refuses the start as that of the job's own group does."""
+        within = given.within if given else ()
+        if group_id is None or self._own.get("job_group") is None:
+            return within  # the header that was given says it
+        return tuple(dict.fromkeys((*within, *self._runtime.lineage.above(group_id))))
 
     def _tags(self, given: Header | None) -> tuple[str, ...]:
         tags = self._own.get("tags")
