@@ -156,8 +156,8 @@ class Doctor:
             yield Fault(
                 kind=FaultKind.MESSAGE_LOST,
                 subject=job.id,
-                text=f"job {job.id} ({job.task}) is {job.state} in queue {job.queue!r}, which is empty, and no "
-                "worker that answers holds its message: the checker will publish it again",
+                text=f"job {job.id} ({job.task}) is {job.state} in queue {job.queue!r}, which is empty, and "
+                "no worker that answers holds its message: the checker will publish it again",
             )
 
     def _still_waits(self, job: JobRecord) -> bool:
