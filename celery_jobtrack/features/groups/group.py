@@ -12,6 +12,7 @@ from celery_jobtrack.features.groups.following import callbacks_with_jobs
 from celery_jobtrack.features.groups.retrying import Retried, check_wanted, retry_members
 from celery_jobtrack.features.groups.sending import send_members, several
 from celery_jobtrack.features.groups.waiting import wait_for
+from celery_jobtrack.integration import bulk
 from celery_jobtrack.integration.cancelling import check_signal, terminate_members
 from celery_jobtrack.integration.lineage import recorded
 from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
@@ -21,10 +22,11 @@ from celery_jobtrack.model.state import JobState
 from celery_jobtrack.tracking.sweeper import Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from celery_jobtrack.features.groups.following import GroupCallback
     from celery_jobtrack.integration.runtime import Runtime
+    from celery_jobtrack.model.dispatched import Dispatched
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
 
 
@@ -94,6 +96,37 @@ class JobGroup:
             cursor=check_cursor(cursor),
         )
         return self._runtime.store.jobs(query)
+
+    def dispatch(
+        self,
+        signatures: Iterable[Any],
+        *,
+        chunk: int = bulk.CHUNK,
+        key: str | None = None,
+        on_progress: Callable[[Dispatched], object] | None = None,
+        progress: bool = False,
+        max_outstanding: int | None = None,
+    ) -> Dispatched:
+        """Make many jobs members of the group and send them, chunk by chunk.
+
+        The group is held open meanwhile. See ``JobTrack.dispatch_many`` for the arguments and for what
+        is raised.
+
+        Example::
+
+            group.dispatch(resize.s(path) for path in paths)
+        """
+        with self.filling():
+            return bulk.dispatch(
+                self._runtime,
+                signatures,
+                group_id=self.record.id,
+                chunk=chunk,
+                key=key,
+                on_progress=on_progress,
+                progress=progress,
+                max_outstanding=max_outstanding,
+            )
 
     def mark_running(self) -> JobGroup:
         """Announce that the group has started, before its first job does."""
