@@ -286,7 +286,7 @@ def test_bulk_keeps_of_each_job_what_apply_async_keeps(make_wire):
 def test_bulk_makes_messages_after_the_first_by_its_shape(make_wire):
     wire = make_wire()
     task = wire.task()(nothing)
-    packer = Packer(wire.jobtrack.runtime, {}, None)
+    packer = Packer(wire.jobtrack.runtime)
 
     parcels = [packer.pack(task.s(number).set(priority=number % 2), number) for number in range(6)]
 
