@@ -115,7 +115,7 @@ def test_dispatch_many_reads_no_further_than_one_chunk_ahead(small, noop):
 
 
 def test_dispatch_many_closes_a_chunk_early_when_it_is_heavy(small, noop, monkeypatch):
-    monkeypatch.setattr("celery_jobtrack.integration.bulk.dispatching.HEAVIEST_CHUNK", 50_000)
+    monkeypatch.setattr("celery_jobtrack.integration.bulk.dispatching.HEAVIEST_CHUNK", 100_000)
     chunks = []
 
     small.jobtrack.dispatch_many(

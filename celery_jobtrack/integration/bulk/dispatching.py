@@ -167,7 +167,7 @@ class BulkDispatch:
             parcel = self._packer.pack(item, number)
             if parcel is not None:
                 parcels.append(parcel)
-                weight += len(parcel.request.message or b"")
+                weight += parcel.weight
         return _Read(parcels)
 
     def _dispatch(self, parcels: list[Parcel]) -> None:
