@@ -20,8 +20,14 @@ class Header:
     tags: tuple[str, ...] = ()
     run: int = 1
     max_retries: int | None = None
+    store_result: bool | None = None
+    """Whether what the job returns is kept; None leaves it to the task."""
     copy: int = 0
     """How many copies of the message were published before, because it seemed lost."""
+    within: tuple[str, ...] = ()
+    """Further groups that the job is part of, without being counted in them."""
+    callback_of: str | None = None
+    """The group whose callback the job is."""
 
     def dump(self) -> dict[str, Any]:
         """As it stands in the message."""
@@ -34,8 +40,14 @@ class Header:
             dumped["run"] = self.run
         if self.max_retries is not None:
             dumped["max_retries"] = self.max_retries
+        if self.store_result is not None:
+            dumped["store_result"] = self.store_result
         if self.copy:
             dumped["copy"] = self.copy
+        if self.within:
+            dumped["within"] = list(self.within)
+        if self.callback_of is not None:
+            dumped["callback_of"] = self.callback_of
         return dumped
 
     @classmethod
@@ -49,7 +61,10 @@ class Header:
             tags=tuple(found.get("tags") or ()),
             run=found.get("run") or 1,
             max_retries=found.get("max_retries"),
+            store_result=found.get("store_result"),
             copy=found.get("copy") or 0,
+            within=tuple(found.get("within") or ()),
+            callback_of=found.get("callback_of"),
         )
 
     @classmethod

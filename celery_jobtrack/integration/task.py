@@ -14,7 +14,7 @@ from celery.utils import gen_unique_id
 from celery_jobtrack.errors import GroupNotSet
 from celery_jobtrack.integration.admission import admit
 from celery_jobtrack.integration.header import KEY, Header
-from celery_jobtrack.integration.options import OPTIONS, checked_tags, group_id_of
+from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags, group_id_of
 from celery_jobtrack.integration.result import TrackedEagerResult, TrackedResult
 from celery_jobtrack.integration.running import INNER, current, running_of
 from celery_jobtrack.integration.runtime import Runtime
@@ -46,6 +46,8 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
     """How arguments are shown and kept, instead of ``jobtrack_record_args``."""
     keep_message: bool | None = None
     """Whether a job can be published again from the store, instead of ``jobtrack_keep_message``."""
+    store_result: bool = False
+    """Whether what a job of this task returns is kept, up to ``jobtrack_result_max_bytes``."""
     lost_policy: str | None = None
     """What becomes of a job whose worker was lost, instead of ``jobtrack_lost_policy``."""
     retention: Any = None
@@ -175,14 +177,24 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             headers = {**(headers or {}), INNER: True}
             return super().apply(args, kwargs, task_id=task_id, headers=headers, **options)
         if not retries:
-            headers = {**(headers or {}), KEY: self._enqueue_eagerly(runtime, task_id, args, kwargs, own)}
+            headers = {
+                **(headers or {}),
+                KEY: self._enqueue_eagerly(runtime, task_id, args, kwargs, own, headers),
+            }
         with runtime.eagerly():
             result = super().apply(args, kwargs, task_id=task_id, headers=headers, **options)
         return TrackedEagerResult.of(result, self.app)
 
-    def _enqueue_eagerly(
-        self, runtime: Runtime, task_id: str, args: Any, kwargs: Any, own: Mapping[str, Any]
+    def _enqueue_eagerly(  # noqa: PLR0917
+        self,
+        runtime: Runtime,
+        task_id: str,
+        args: Any,
+        kwargs: Any,
+        own: Mapping[str, Any],
+        headers: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
+        given = Header.load(headers or {}) or Header()
         group_id = group_id_of(own.get("job_group"))
         if group_id is None and self.group_required:
             raise GroupNotSet(f"task {self.name} runs in a group only (group_required = True)")
@@ -190,6 +202,9 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             group_id=group_id,
             tags=checked_tags(own.get("tags")),
             max_retries=own.get("jobtrack_max_retries"),
+            within=() if group_id is None else runtime.lineage.above(group_id),
+            callback_of=given.callback_of,
+            store_result=checked_store_result(own.get("store_result")),
         )
         shown_args, shown_kwargs = show(runtime.settings, args or (), kwargs or {}, task=self)
         origin = Origin(
@@ -200,6 +215,8 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             tags=header.tags,
             group_id=group_id,
             max_retries=header.max_retries,
+            within=header.within,
+            callback_of=header.callback_of,
         )
         runtime.tracker.enqueue(EnqueueRequest(origin=origin))
         return header.dump()
