@@ -19,7 +19,7 @@ from celery_jobtrack.errors import ConfigurationError, GroupNotSet, InvalidPaylo
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import pack, serialise
-from celery_jobtrack.integration.options import OPTIONS, checked_tags, group_id_of
+from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags, group_id_of
 from celery_jobtrack.integration.origin import origin_of_message
 from celery_jobtrack.integration.running import Running, current
 from celery_jobtrack.integration.runtime import Runtime
@@ -165,6 +165,9 @@ class Publication:
                 max_retries=self._own.get("jobtrack_max_retries", given.max_retries if given else None),
                 within=self._within(given, group_id),
                 callback_of=given.callback_of if given else None,
+                store_result=checked_store_result(
+                    self._own.get("store_result", given.store_result if given else None)
+                ),
             )
         return None
 
