@@ -263,3 +263,44 @@ def test_child_that_is_reopened_while_it_is_closed_is_waited_for_again(world, mo
     assert (world.state("g"), world.store.group("parent").is_over) == ("ENQUEUED", False)
     world.tracker.change_group(world.store.end_filling("g", "token"))
     assert (world.state("g"), world.store.group("parent").is_over) == ("FAILURE", True)
+
+
+def half_dispatched(world, **about):
+    """A batch that is held open by whoever sends its members, of which one is sent."""
+    callbacks = tuple(
+        Callback(kind=kind, number=0, task=f"{kind}", signature="") for kind in (K.CATCH, K.FINALLY)
+    )
+    world.group(standing=False, callbacks=callbacks, **about)
+    world.store.begin_filling("g", "dispatcher", 30)
+    world.enqueue("a", group_id="g")
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_batch_whose_dispatcher_died_is_sealed_as_incomplete(world, caplog, strict):
+    half_dispatched(world, cancels_on_failure=strict)
+    world.clock.advance(29)
+    world.checker.tick()
+    assert not world.store.group("g").sealed
+    world.clock.advance(2)
+    with caplog.at_level(logging.CRITICAL):
+        world.checker.tick()
+    group = world.store.group("g")
+    assert (group.sealed, group.incomplete) == (True, True)
+    if strict:
+        assert world.state("a") == "REVOKED"
+    else:
+        end(world, "a")
+    assert sent(world) == ["catch", "finally"]
+    assert str(world.store.group("g").outcome) == "FAILED"
+
+
+def test_batch_whose_dispatcher_lives_or_that_is_filled_by_hand_is_not_sealed(world):
+    half_dispatched(world)
+    world.group(id="by hand", standing=False)
+    world.enqueue("b", group_id="by hand")
+    for _ in range(10):
+        world.clock.advance(20)
+        world.store.begin_filling("g", "dispatcher", 30)
+        world.checker.tick()
+    assert not world.store.group("g").sealed
+    assert not world.store.group("by hand").sealed
