@@ -42,6 +42,18 @@ _REASONS = {
     JobState.REVOKED: Reason.TERMINATED,
     JobState.SKIPPED: Reason.IGNORED,
 }
+_LATER = (
+    FaultKind.ATTEMPT_MISSING,
+    FaultKind.ATTEMPT_LOST,
+    FaultKind.NO_CHILD,
+    FaultKind.UNTOLD,
+    FaultKind.FILLER,
+    FaultKind.COUNTERS,
+    FaultKind.UNCHECKED,
+    FaultKind.UNFINISHED,
+)
+"""What is mended after everything else, in this order: it may complete a group, which must have all of its
+members by then, and what is counted must be in its place before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +112,23 @@ class Doctor:
             StoreUnavailable: The store does not answer.
         """
         findings: list[Finding] = []
+
+        def note(finding: Finding) -> None:
+            findings.append(finding)
+            if on_finding is not None:
+                on_finding(finding)
+
         examined = 0
+        later: list[Fault] = []
         for faults, looked_at in self._faults():
             examined += looked_at
             for fault in faults:
-                finding = self._mended(fault) if repair else Finding(fault=fault)
-                findings.append(finding)
-                if on_finding is not None:
-                    on_finding(finding)
+                if repair and fault.kind in _LATER:
+                    later.append(fault)
+                else:
+                    note(self._mended(fault) if repair else Finding(fault=fault))
+        for fault in sorted(later, key=lambda fault: _LATER.index(fault.kind)):
+            note(self._mended(fault))
         return Diagnosis(findings=tuple(findings), examined=examined)
 
     def _faults(self) -> Iterator[tuple[list[Fault], int]]:
