@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.features.groups import JobGroup
     from celery_jobtrack.features.job_classes import Job
     from celery_jobtrack.jobtrack import JobTrack
+    from celery_jobtrack.model.dispatched import Dispatched
     from celery_jobtrack.model.group import GroupStatus
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.model.result import Failure, NotKept, Pending, Result
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Attempt": "model.job",
+    "Dispatched": "model.dispatched",
     "DjangoTrackableTask": "django",
     "Failure": "model.result",
     "GroupState": "model.state",
@@ -48,6 +50,7 @@ _MODULES = ("errors", "events")
 # Without DjangoTrackableTask, so that `import *` works where Django is not installed.
 __all__ = [
     "Attempt",
+    "Dispatched",
     "Failure",
     "GroupState",
     "GroupStatus",

@@ -24,6 +24,10 @@ class Header:
     """Whether what the job returns is kept; None leaves it to the task."""
     copy: int = 0
     """How many copies of the message were published before, because it seemed lost."""
+    within: tuple[str, ...] = ()
+    """Further groups that the job is part of, without being counted in them."""
+    callback_of: str | None = None
+    """The group whose callback the job is."""
 
     def dump(self) -> dict[str, Any]:
         """As it stands in the message."""
@@ -40,6 +44,10 @@ class Header:
             dumped["store_result"] = self.store_result
         if self.copy:
             dumped["copy"] = self.copy
+        if self.within:
+            dumped["within"] = list(self.within)
+        if self.callback_of is not None:
+            dumped["callback_of"] = self.callback_of
         return dumped
 
     @classmethod
@@ -55,6 +63,8 @@ class Header:
             max_retries=found.get("max_retries"),
             store_result=found.get("store_result"),
             copy=found.get("copy") or 0,
+            within=tuple(found.get("within") or ()),
+            callback_of=found.get("callback_of"),
         )
 
     @classmethod
