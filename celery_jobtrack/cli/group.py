@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--cancel", is_flag=True, help="Cancel what has not started; running jobs are told.")
 @click.option("--terminate", is_flag=True, help="With --cancel: end running jobs by force.")
 @click.option("--members", is_flag=True, help="List its newest jobs too.")
+@click.option("--why", is_flag=True, help="Say why it has not finished: what it waits for, job by job.")
 @click.option(
     "--interval",
     type=click.FloatRange(0.1, 3600),
@@ -37,6 +38,7 @@ def group(
     cancel: bool,
     terminate: bool,
     members: bool,
+    why: bool,
     interval: float,
 ) -> None:
     """Show, watch or cancel one group, given by its id or key.
@@ -47,13 +49,19 @@ def group(
     Examples:
       celery -A shop jobtrack group nightly --watch
       celery -A shop jobtrack group nightly --members
+      celery -A shop jobtrack group nightly --why
       celery -A shop jobtrack group nightly --cancel
     """  # noqa: D301
     if watch and members:
         raise click.UsageError("--watch and --members do not go together")
     if terminate and not cancel:
         raise click.UsageError("--terminate goes with --cancel")
+    if why and (watch or members or cancel):
+        raise click.UsageError("--why does not go together with --watch, --members or --cancel")
     found = surface.find_group(group_id)
+    if why:
+        _explain(surface, found)
+        return
     if cancel:
         _cancel(surface, found, terminate=terminate)
     if watch:
@@ -77,6 +85,17 @@ def _describe(surface: Surface, found: JobGroup, *, members: bool) -> None:
         from celery_jobtrack.cli.show_group import group_details
 
         return group_details(found.record, status, page, now=surface.now())
+
+    surface.answer(answer, show)
+
+
+def _explain(surface: Surface, found: JobGroup) -> None:
+    answer = surface.jobtrack.inspect.why(found)
+
+    def show() -> Any:
+        from celery_jobtrack.cli.show_why import explanation
+
+        return explanation(answer)
 
     surface.answer(answer, show)
 

@@ -14,7 +14,8 @@ from celery_jobtrack.cli.facts import facts, moment
 from celery_jobtrack.cli.show_groups import counts
 from celery_jobtrack.cli.show_jobs import jobs_table
 from celery_jobtrack.cli.styles import state_text
-from celery_jobtrack.cli.times import at, between, span
+from celery_jobtrack.cli.times import at, between
+from celery_jobtrack.model.spans import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

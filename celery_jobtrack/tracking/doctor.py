@@ -15,7 +15,6 @@ from celery_jobtrack.model.job import ErrorInfo
 from celery_jobtrack.model.requests import EnqueueRequest, Origin, SettleRequest
 from celery_jobtrack.model.state import (
     STATE_AFTER,
-    GroupOutcome,
     JobState,
     Outcome,
     Reason,
@@ -73,6 +72,8 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     examined: int
     """How many records were looked at."""
+    broker_error: str | None = None
+    """Why the broker could not be asked for messages; None if it could."""
 
     @property
     def is_well(self) -> bool:
@@ -98,6 +99,7 @@ class Doctor:
         self._lost = LostAttempts(tracker, settings.max_lost)
         self._lost_for = timedelta(seconds=LOST_FOR + 3 * settings.check_interval)
         self._republisher = Republisher(tracker, settings.lost_message_after)
+        self._unasked: str | None = None
 
     def examine(
         self, *, repair: bool = False, on_finding: Callable[[Finding], None] | None = None
@@ -112,6 +114,7 @@ class Doctor:
             StoreUnavailable: The store does not answer.
         """
         findings: list[Finding] = []
+        self._unasked = None
 
         def note(finding: Finding) -> None:
             findings.append(finding)
@@ -129,7 +132,7 @@ class Doctor:
                     note(self._mended(fault) if repair else Finding(fault=fault))
         for fault in sorted(later, key=lambda fault: _LATER.index(fault.kind)):
             note(self._mended(fault))
-        return Diagnosis(findings=tuple(findings), examined=examined)
+        return Diagnosis(findings=tuple(findings), examined=examined, broker_error=self._unasked)
 
     def _faults(self) -> Iterator[tuple[list[Fault], int]]:
         cursor: str | None = None
@@ -169,8 +172,14 @@ class Doctor:
         # What the spool has may tell of their starts.
         if not self._tracker.ports.nothing_kept():
             return
-        suspects = self._republisher.suspects()
-        held = self._tracker.ports.held_by_workers() if suspects else frozenset()
+        try:
+            suspects = self._republisher.suspects()
+            held = self._tracker.ports.held_by_workers() if suspects else frozenset()
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the broker's, whatever it raises
+            self._unasked = f"{type(error).__name__}: {error}"
+            return
         for job in suspects:
             if job.id in held or not self._still_waits(job):
                 continue
@@ -287,17 +296,8 @@ class Doctor:
         child = self._tracker.store.group(fault.subject)
         if child is None or child.closed_at is None:
             return None
-        state, reason = {
-            GroupOutcome.SUCCEEDED: (JobState.SUCCESS, None),
-            GroupOutcome.CANCELLED: (JobState.REVOKED, Reason.GROUP_CANCELLED),
-        }.get(child.outcome or GroupOutcome.FAILED, (JobState.FAILURE, Reason.ERROR))
-        request = SettleRequest(
-            origin=Origin(job_id=child.id, task=GROUP_TASK),
-            state=state,
-            reason=reason,
-            record_unknown=False,
-        )
-        return f"its parent was told: {state}" if self._tracker.settle(request, tell=False).applied else None
+        settled = self._tracker.closing.tell_parent(child)
+        return "its parent was told" if settled.applied else None
 
     def _deliver(self, fault: Fault) -> str:  # noqa: ARG002 - all that are due are delivered, in their order
         if self._tracker.ports.delivers_here():

@@ -496,6 +496,19 @@ def test_doctor_does_not_call_a_message_lost_that_may_be_there(ward, clock, why)
 
 
 @rows
+def test_doctor_says_when_the_broker_cannot_be_asked(ward, clock, monkeypatch):
+    steps.enqueue(ward.store)
+    clock.advance(31)
+
+    def away(queue):
+        raise OSError("no broker")
+
+    monkeypatch.setattr(ward.ports, "queue_is_empty", away)
+    diagnosis = ward.doctor.examine()
+    assert (diagnosis.findings, diagnosis.broker_error) == ((), "OSError: no broker")
+
+
+@rows
 def test_doctor_says_when_a_message_was_not_kept(ward, clock):
     steps.enqueue(ward.store, message=None)
     ward.ports.empty = True
