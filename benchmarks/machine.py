@@ -50,11 +50,19 @@ def versions(servers: Iterable[str] = ()) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     for program in servers:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+        said = subprocess.run(_asking(program), capture_output=True, text=True, check=False).stdout
         number = VERSION.search(said)
         if number is not None:
             found[Path(program).name] = number[0]
     return found
+
+
+def _asking(program: str) -> list[str]:
+    """The command that says a server's version."""
+    path = Path(program)
+    if path.name == "rabbitmq-server":  # it takes no options, and starts
+        return [str(path.with_name("rabbitmqctl")), "version"]
+    return [program, "--version"]
 
 
 def _processor() -> str:
