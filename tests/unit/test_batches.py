@@ -15,6 +15,8 @@ from celery_jobtrack.errors import (
     UnknownGroup,
     UnknownJob,
 )
+from celery_jobtrack.integration.header import Header
+from celery_jobtrack.integration.kept import Kept
 from celery_jobtrack.model.job import ErrorInfo
 from celery_jobtrack.model.requests import FinishRequest, Origin, StartRequest
 from celery_jobtrack.model.state import Outcome, Reason
@@ -197,6 +199,31 @@ def test_group_of_another_namespace_is_unknown_here(small, tasks):
         assert (other.recorded(), other.queued()) == ([], 0)
     finally:
         other.close()
+
+
+def test_terminating_a_batch_ends_running_members_at_any_depth(small, tasks, monkeypatch):
+    inner = small.jobtrack.batch([tasks.add.s(1, 2)], title="inner")
+    middle = small.jobtrack.batch([inner, tasks.add.s(3, 4)], title="middle")
+    outer = small.jobtrack.batch([middle]).dispatch()
+    runtime, asked = small.jobtrack.runtime, []
+    running = [job for job in small.recorded() if job.task == "add"]
+    for job in running:
+        origin = Origin(job_id=job.id, task="add", group_id=job.group_id)
+        runtime.tracker.start(StartRequest(origin=origin, token=job.id, worker=runtime.worker()))
+    monkeypatch.setattr(small.app.control, "revoke", lambda ids, **_: asked.extend(ids))
+    outer.cancel(terminate=True)
+    assert sorted(asked) == sorted(job.id for job in running)
+    assert {str(group.state) for group in small.jobtrack.groups.list().items} == {"CANCELLED"}
+
+
+def test_members_of_a_batch_inside_carry_all_groups_above(small, tasks):
+    inner = small.jobtrack.batch([tasks.add.s(1, 2)], title="inner")
+    outer = small.jobtrack.batch([small.jobtrack.batch([inner], title="middle")], title="outer").dispatch()
+    ids = {group.title: group.id for group in small.jobtrack.groups.list().items}
+    assert ids["outer"] == outer.id
+    (job,) = (job for job in small.recorded() if job.task == "add")
+    header = Header.load(Kept(small.jobtrack.store.message(job.id)).headers)
+    assert (header.group_id, header.within) == (ids["inner"], (ids["middle"], ids["outer"]))
 
 
 # -- an interrupted dispatch -----------------------------------------------------------------------------
