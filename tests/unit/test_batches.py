@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 
 import pytest
 from celery import chain, signature
+from kombu.exceptions import OperationalError
 
 from celery_jobtrack.errors import (
     DispatchFailed,
@@ -425,6 +427,33 @@ def test_redrive_that_the_broker_refuses_fails_again_and_can_be_repeated(small, 
     assert result.retry()
     run(small, result.id)
     assert (str(result.job().state), result.job().run) == ("SUCCESS", 3)
+
+
+def test_callback_that_the_broker_refused_is_sent_as_a_later_run(small, tasks, monkeypatch, caplog):
+    # Also one whose message is not kept: its signature stands with its group.
+    batch = small.jobtrack.batch([tasks.add.s(1, 2)]).then(tasks.forgotten.si()).dispatch()
+    (member,) = batch.members().items
+
+    def refuse(*_, **__):
+        raise OperationalError("no broker")
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.CRITICAL):
+        patched.setattr("kombu.messaging.Producer.publish", refuse)
+        run(small, member.id)
+    (callback,) = batch.refresh().callbacks()
+    assert (str(callback.job.state), str(callback.job.reason)) == ("FAILURE", "publish_failed")
+    assert batch.closed_at is None
+    small.jobtrack.runtime.tracker.closing.catch_up(batch.record)
+    (callback,) = batch.callbacks()
+    assert (str(callback.job.state), callback.job.run) == ("ENQUEUED", 2)
+    with small.app.connection_for_read() as connection:
+        queue = connection.SimpleQueue(small.queue)
+        headers = [queue.get(block=False).headers for _ in range(small.queued())]
+        queue.close()
+    (header,) = (Header.load(each) for each in headers if each["id"] == callback.job_id)
+    assert (header.run, header.callback_of) == (2, batch.id)
+    run(small, callback.job_id)
+    assert small.jobtrack.runtime.tracker.closing.look_at(batch.id)
 
 
 # -- tracking is off ---------------------------------------------------------------------------------
