@@ -120,7 +120,7 @@ class StoreMachine(RerunRules, GroupRules, EventRules):
             cursor = page.cursor
             if cursor is None:
                 break
-        assert found == []
+        assert found == [], found
 
     def _let_the_checker_work(self) -> None:
         """What is due and only that is recomputed: every group that can complete has to."""
