@@ -57,18 +57,20 @@ def group(
       celery -A shop jobtrack group nightly --cancel
       celery -A shop jobtrack group nightly --retry-failed --watch
     """  # noqa: D301
-    if watch and members:
-        raise click.UsageError("--watch and --members do not go together")
-    if terminate and not cancel:
-        raise click.UsageError("--terminate goes with --cancel")
-    if cancel and retry_failed:
-        raise click.UsageError("--cancel and --retry-failed do not go together")
-    if error is not None and not retry_failed:
-        raise click.UsageError("--error goes with --retry-failed")
-    if why:
-        _explain(surface, group_id, alone=not (watch or members or cancel or retry_failed))
-        return
+    _check_together(
+        {
+            "--watch and --members do not go together": watch and members,
+            "--terminate goes with --cancel": terminate and not cancel,
+            "--cancel and --retry-failed do not go together": cancel and retry_failed,
+            "--error goes with --retry-failed": error is not None and not retry_failed,
+            "--why does not go together with what changes or follows the group": why
+            and (watch or members or cancel or retry_failed),
+        }
+    )
     found = surface.find_group(group_id)
+    if why:
+        _explain(surface, found)
+        return
     retried = None
     if cancel:
         _cancel(surface, found, terminate=terminate)
@@ -80,6 +82,12 @@ def group(
         follow(surface, found, interval=interval)
     elif not (cancel or retry_failed) or surface.as_json:
         _describe(surface, found, members=members, retried=retried)
+
+
+def _check_together(mistakes: dict[str, bool]) -> None:
+    for mistake, is_made in mistakes.items():
+        if is_made:
+            raise click.UsageError(mistake)
 
 
 def _describe(surface: Surface, found: JobGroup, *, members: bool, retried: Retried | None) -> None:
@@ -103,10 +111,8 @@ def _describe(surface: Surface, found: JobGroup, *, members: bool, retried: Retr
     surface.answer(answer, show)
 
 
-def _explain(surface: Surface, group_id: str, *, alone: bool) -> None:
-    if not alone:
-        raise click.UsageError("--why does not go together with another of these options")
-    answer = surface.jobtrack.inspect.why(surface.find_group(group_id))
+def _explain(surface: Surface, found: JobGroup) -> None:
+    answer = surface.jobtrack.inspect.why(found)
 
     def show() -> Any:
         from celery_jobtrack.cli.show_why import explanation
