@@ -46,6 +46,10 @@ class Origin:
     """The group whose callback it is."""
 
 
+AD_HOC = "process@"
+"""How the names of processes begin that run jobs without being workers: they consume nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
     """Who runs an attempt: ``id`` is new with every boot, ``name`` is Celery's."""
