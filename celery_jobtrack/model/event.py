@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from celery_jobtrack.model.state import EventKind
+    from celery_jobtrack.model.state import EventKind, GroupOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,19 @@ class EventCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """What a change of a group causes: an event that is not written yet."""
+
+    kind: EventKind
+    step: int = 0
+    """``PROGRESSED``: how many members had ended. A generation has one event of a kind and a step."""
+    outcome: GroupOutcome | None = None
+    """``COMPLETED``: what the generation came to."""
+    job_id: str | None = None
+    """``FAILED``: the first member that failed; None if it is the dispatch that failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecord:
     """One event of a group's generation. ``id`` is stable, however often it is delivered."""
 
@@ -27,6 +40,10 @@ class EventRecord:
     kind: EventKind
     group_id: str
     generation: int
+    step: int = 0
+    outcome: GroupOutcome | None = None
+    job_id: str | None = None
+    """``step``, ``outcome`` and ``job_id`` as in ``Cause``."""
     seq: int
     """The order of writing: of two events of a group the lower comes first."""
     created_at: datetime

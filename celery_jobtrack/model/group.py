@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.model.state import EventKind, GroupState, JobState
+from celery_jobtrack.model.event import Cause
+from celery_jobtrack.model.state import CallbackKind, EventKind, GroupOutcome, GroupState, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from celery_jobtrack.model.callback import Callback
+    from celery_jobtrack.model.job import JobRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +82,24 @@ class GroupRecord:
     settle_after: float = 0.0
     """Seconds with nothing outstanding before the group completes."""
     parent_id: str | None = None
+    """The group of which this one is a member."""
+    cancels_on_failure: bool = False
+    """Whether the first member that fails for good cancels the rest."""
+    callbacks: tuple[Callback, ...] = ()
     state: GroupState = GroupState.AWAITING
     generation: int = 1
+    base_generation: int = 1
+    """Members of the generations from this one to the present one are counted in ``totals``."""
     totals: Totals = field(default_factory=Totals)
     earlier: Totals = field(default_factory=Totals)
-    """The sums of the generations before this one."""
+    """The sums of the generations before ``base_generation``."""
+    first_failure: str | None = None
+    """The id of the first member that failed for good since the present generation began."""
     created_at: datetime
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    closed_at: datetime | None = None
+    """When the callbacks of a completed group had ended, and its parent knew; see ``needs_closing``."""
     idle_since: datetime | None = None
     next_check_at: datetime | None = None
 
@@ -102,6 +117,30 @@ class GroupRecord:
     def is_over(self) -> bool:
         """Whether this generation has announced its completion."""
         return self.completed_at is not None
+
+    @property
+    def needs_closing(self) -> bool:
+        """Whether something is to be done once it has completed: callbacks, or to tell its parent."""
+        return self.parent_id is not None or bool(self.callbacks)
+
+    @property
+    def progress_every(self) -> int:
+        """After how many ended members an event is due; 0 for never."""
+        return math.gcd(*(callback.every for callback in self.callbacks))
+
+    @property
+    def tells_failure(self) -> bool:
+        """Whether an event is due when the first member fails."""
+        return self.cancels_on_failure or any(c.kind is CallbackKind.CATCH for c in self.callbacks)
+
+    @property
+    def outcome(self) -> GroupOutcome | None:
+        """What the present generation came to; None while it is not over."""
+        return _outcome(self) if self.is_over else None
+
+    def counts(self, generation: int | None) -> bool:
+        """Whether a member of ``generation`` is counted in ``totals``."""
+        return generation is not None and self.base_generation <= generation <= self.generation
 
     def evolve(self, **changes: Any) -> GroupRecord:
         """A copy with ``changes``."""
@@ -187,8 +226,10 @@ def _eta(group: GroupRecord, now: datetime) -> datetime | None:
     return now + each * group.outstanding
 
 
-Change = tuple[GroupRecord, tuple[EventKind, ...]]
+Change = tuple[GroupRecord, tuple[Cause, ...]]
 """A group after a change, and the events that the change causes, in their order."""
+
+NO_EVENTS: tuple[Cause, ...] = ()
 
 
 def join(group: GroupRecord, now: datetime, *, count: int = 1) -> GroupRecord:
@@ -197,45 +238,136 @@ def join(group: GroupRecord, now: datetime, *, count: int = 1) -> GroupRecord:
     The caller has refused cancelled groups and completed batches before.
     """
     if group.is_over:
-        group = group.evolve(
-            generation=group.generation + 1,
-            earlier=group.lifetime,
-            totals=Totals(),
-            state=GroupState.AWAITING,
-            started_at=None,
-            completed_at=None,
-        )
+        group = reopen(group, keep_totals=False)
     totals = replace(group.totals, total=group.totals.total + count)
     due = now + timedelta(seconds=group.time_to_check)
     return group.evolve(totals=totals, idle_since=None, next_check_at=group.next_check_at or due)
 
 
+def reopen(group: GroupRecord, *, keep_totals: bool) -> GroupRecord:
+    """Begin the next generation of a group that is over.
+
+    Args:
+        group: The group.
+        keep_totals: Whether the members there are stay counted, as those of a batch do of which some
+            run again.
+    """
+    following = group.generation + 1
+    anew: dict[str, Any] = {}
+    if not keep_totals:
+        anew = {"earlier": group.lifetime, "totals": Totals(), "base_generation": following}
+    return group.evolve(
+        generation=following,
+        state=GroupState.AWAITING,
+        started_at=None,
+        completed_at=None,
+        closed_at=None,
+        first_failure=None,
+        incomplete=False,
+        **anew,
+    )
+
+
+def redrive(group: GroupRecord, job: JobRecord, now: datetime) -> tuple[GroupRecord, int | None]:
+    """Count a member that has ended out of those that have, as it is about to run again.
+
+    Gives the group, and the generation in which the member is counted now. The caller has refused
+    groups that are being cancelled.
+    """
+    if group.is_over and not group.standing:
+        group = reopen(group, keep_totals=True)
+    if group.is_over or not group.counts(job.generation):
+        # A new member of what a standing group does now.
+        joined = join(group, now)
+        return joined, joined.generation
+    due = now + timedelta(seconds=group.time_to_check)
+    return (
+        group.evolve(
+            totals=group.totals.counting(job.state, by=-1),
+            idle_since=None,
+            next_check_at=group.next_check_at or due,
+        ),
+        job.generation,
+    )
+
+
 def mark_started(group: GroupRecord, now: datetime) -> Change:
     """A member started, or somebody said so: AWAITING becomes RUNNING, once per generation."""
     if group.state is not GroupState.AWAITING or group.started_at is not None:
-        return group, ()
-    return group.evolve(state=GroupState.RUNNING, started_at=now), (EventKind.STARTED,)
+        return group, NO_EVENTS
+    return group.evolve(state=GroupState.RUNNING, started_at=now), (Cause(kind=EventKind.STARTED),)
+
+
+def count_end(group: GroupRecord, job: JobRecord, now: datetime, *, filling: bool) -> Change:
+    """A member has ended: count it, and see what that means to the group.
+
+    The first one that fails is told of before the group may be complete, and cancels the others of a
+    group that wants that.
+    """
+    group = group.evolve(totals=group.totals.counting(job.state))
+    causes: tuple[Cause, ...] = ()
+    failed = job.state is JobState.FAILURE and group.state is not GroupState.CANCELLED
+    if failed and group.first_failure is None:
+        group = group.evolve(first_failure=job.id)
+        if group.tells_failure:
+            causes += (Cause(kind=EventKind.FAILED, job_id=job.id),)
+        if group.cancels_on_failure:
+            group = group.evolve(state=GroupState.CANCELLED, next_check_at=now)
+    every = group.progress_every
+    if every and group.totals.final % every == 0:
+        causes += (Cause(kind=EventKind.PROGRESSED, step=group.totals.final),)
+    if causes and group.started_at is None:
+        # An event of its end must not come before that of its start.
+        group, causes = group.evolve(started_at=now), (Cause(kind=EventKind.STARTED), *causes)
+        if group.state is GroupState.AWAITING:
+            group = group.evolve(state=GroupState.RUNNING)
+    settled, more = settle_up(group, now, filling=filling)
+    return settled, causes + more
+
+
+def close(group: GroupRecord, now: datetime) -> GroupRecord:
+    """What follows a completion is done."""
+    if not group.is_over or group.closed_at is not None:
+        return group
+    return group.evolve(closed_at=now, next_check_at=None)
+
+
+def seal(group: GroupRecord, now: datetime, *, incomplete: bool, filling: bool) -> Change:
+    """A batch gets no more members; with ``incomplete`` not all could be dispatched, which is a failure."""
+    if group.is_over:
+        return group, NO_EVENTS
+    group = group.evolve(sealed=True, incomplete=group.incomplete or incomplete)
+    causes: tuple[Cause, ...] = ()
+    untold = group.first_failure is None and group.state is not GroupState.CANCELLED
+    if incomplete and untold and group.tells_failure:
+        causes = (Cause(kind=EventKind.FAILED),)
+        if group.started_at is None:
+            group, causes = group.evolve(started_at=now), (Cause(kind=EventKind.STARTED), *causes)
+    if incomplete and untold and group.cancels_on_failure:
+        group = group.evolve(state=GroupState.CANCELLED, next_check_at=now)
+    settled, more = settle_up(group, now, filling=filling)
+    return settled, causes + more
 
 
 def cancel(group: GroupRecord, now: datetime, *, filling: bool) -> Change:
     """Set the flag. Members are settled one by one afterwards; the last one completes the group."""
     if group.is_over or group.state is GroupState.CANCELLED:
-        return group, ()
+        return group, NO_EVENTS
     return settle_up(group.evolve(state=GroupState.CANCELLED, next_check_at=now), now, filling=filling)
 
 
 def settle_up(group: GroupRecord, now: datetime, *, filling: bool) -> Change:
     """Complete the group if nothing holds it open; otherwise say when to look again."""
     if group.is_over:
-        return group, ()
+        return group, NO_EVENTS
     cancelled = group.state is GroupState.CANCELLED
     if group.outstanding > 0 or (not cancelled and (filling or _awaits_members(group))):
-        return group.evolve(idle_since=None), ()
+        return group.evolve(idle_since=None), NO_EVENTS
     if not cancelled and group.settle_after > 0:
         idle_since = group.idle_since or now
         due = idle_since + timedelta(seconds=group.settle_after)
         if now < due:
-            return group.evolve(idle_since=idle_since, next_check_at=due), ()
+            return group.evolve(idle_since=idle_since, next_check_at=due), NO_EVENTS
     return _complete(group, now)
 
 
@@ -244,9 +376,11 @@ def _awaits_members(group: GroupRecord) -> bool:
 
 
 def _complete(group: GroupRecord, now: datetime) -> Change:
-    events: tuple[EventKind, ...] = (EventKind.COMPLETED,)
+    causes: tuple[Cause, ...] = (Cause(kind=EventKind.COMPLETED, outcome=_outcome(group)),)
     if group.started_at is None:
-        events = (EventKind.STARTED, *events)
+        causes = (Cause(kind=EventKind.STARTED), *causes)
+    # What follows is done by whoever delivers the event, and is looked after until it is.
+    due = now + timedelta(seconds=group.time_to_check) if group.needs_closing else None
     state = GroupState.CANCELLED if group.state is GroupState.CANCELLED else GroupState.COMPLETED
     return (
         group.evolve(
@@ -254,7 +388,16 @@ def _complete(group: GroupRecord, now: datetime) -> Change:
             started_at=group.started_at or now,
             completed_at=now,
             idle_since=None,
-            next_check_at=None,
+            next_check_at=due,
         ),
-        events,
+        causes,
     )
+
+
+def _outcome(group: GroupRecord) -> GroupOutcome:
+    if group.first_failure is not None or group.incomplete:
+        return GroupOutcome.FAILED
+    if group.state is GroupState.CANCELLED:
+        return GroupOutcome.CANCELLED
+    wrong = group.totals.failed + group.totals.revoked
+    return GroupOutcome.FAILED if wrong else GroupOutcome.SUCCEEDED

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from celery_jobtrack.model.job import Attempt, JobRecord
 from celery_jobtrack.model.requests import Origin, Refusal
-from celery_jobtrack.model.state import STATE_AFTER, GroupState, JobState, Outcome, Reason, is_legal
+from celery_jobtrack.model.state import REDRIVEN, STATE_AFTER, GroupState, JobState, Outcome, Reason, is_legal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.requests import (
         EnqueueRequest,
         FinishRequest,
+        RedriveRequest,
         RequeueRequest,
         RetryRequest,
         SettleRequest,
@@ -67,14 +68,16 @@ def record(origin: Origin, state: JobState, now: datetime) -> JobRecord:
 def enqueue(job: JobRecord | None, request: EnqueueRequest, now: datetime) -> Move:
     """Record a job before its message is sent; a job that is known only has its gaps filled.
 
-    A gap is also the message of a replaced job: the last task of a replacement is published under
-    the job's id long after ``replace`` itself (see ``finish``).
+    A gap is also the message of a job that had none yet: the last task of a chain is published by the
+    one before it, and that of a replacement under the job's id long after ``replace`` itself (see
+    ``finish``).
     """
     if job is None:
         new = record(request.origin, JobState.ENQUEUED, now)
-        return Move(applied=True, job=new.evolve(enqueued_at=now))
+        published_at = now if request.published else None
+        return Move(applied=True, job=new.evolve(enqueued_at=now, published_at=published_at))
     if job.state is JobState.ENQUEUED and job.published_at is None:
-        return Move(job=job.evolve(published_at=now))
+        return Move(job=job.evolve(published_at=now) if request.published else None)
     if job.enqueued_at is None:
         return Move(job=job.evolve(enqueued_at=now, **_gaps(job, request.origin)))
     return Move()
@@ -201,6 +204,27 @@ def requeue_lost(job: JobRecord, attempt: Attempt | None, request: RequeueReques
         return Move()
     moved = _moved(job, JobState.ENQUEUED).evolve(token=None, copy_waiting=False, published_at=now)
     return Move(applied=True, job=moved, attempt=_close(attempt, Outcome.LOST, request.error, now))
+
+
+def redrive(job: JobRecord, request: RedriveRequest, now: datetime) -> Move:
+    """Queue a job that did not succeed once more: the next run of the same id, with all retries before it."""
+    if job.state not in request.only_from & REDRIVEN:
+        return Move()
+    again = _moved(job, JobState.ENQUEUED).evolve(
+        run=job.run + 1,
+        retries=0,
+        copies=0,
+        published_at=now,
+        finished_at=None,
+        reason=None,
+        error=None,
+        progress=None,
+        # What ended it must not end it again at its start.
+        cancel_requested=False,
+        eta=None,
+        expires_at=None,
+    )
+    return Move(applied=True, job=again)
 
 
 def settle(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.model.state import QUEUED, JobState
+from celery_jobtrack.model.state import QUEUED, REDRIVEN, JobState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,6 +40,10 @@ class Origin:
     parent_id: str | None = None
     eta: datetime | None = None
     expires_at: datetime | None = None
+    within: tuple[str, ...] = ()
+    """Further groups that the job is part of without being counted: the cancel flag of any refuses it."""
+    callback_of: str | None = None
+    """The group whose callback it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,8 @@ class EnqueueRequest:
     origin: Origin
     message: bytes | None = None
     """What is needed to publish the job again; None gives that up."""
+    published: bool = True
+    """False for a job that has no message yet: another job's end will publish it, or settle it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +100,8 @@ class FinishRequest:
     outcome: Outcome
     reason: Reason | None = None
     error: ErrorInfo | None = None
+    result: bytes | None = None
+    """What the body returned, serialised, if that is to be kept; only with ``Outcome.SUCCESS``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +129,8 @@ class SettleRequest:
 
     origin: Origin
     state: JobState
-    reason: Reason
+    reason: Reason | None = None
+    """None for ``SUCCESS`` only, which a group has that is a member of another one."""
     error: ErrorInfo | None = None
     only_from: frozenset[JobState] = QUEUED | {JobState.WAITING}
     worker_id: str | None = None
@@ -140,6 +149,16 @@ class RequeueRequest:
     token: str
     """Of the attempt; nothing happens unless it is the one that is open."""
     error: ErrorInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedriveRequest:
+    """A job that did not succeed is about to be published again as a new run of the same id."""
+
+    job_id: str
+    only_from: frozenset[JobState] = REDRIVEN
+    message: bytes | None = None
+    """The message of the new run, to be kept in the place of the old one; None leaves that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

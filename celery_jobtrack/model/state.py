@@ -42,6 +42,8 @@ class JobState(_Name):
 FINAL = frozenset({JobState.SUCCESS, JobState.FAILURE, JobState.REVOKED, JobState.SKIPPED})
 QUEUED = frozenset({JobState.ENQUEUED, JobState.RETRY})
 """States in which a message of the job should be in the broker or in a worker's memory."""
+REDRIVEN = FINAL - {JobState.SUCCESS}
+"""States from which a job may be redriven."""
 
 
 class Reason(_Name):
@@ -94,6 +96,7 @@ TRANSITIONS: Mapping[JobState | None, Mapping[JobState, str]] = MappingProxyType
         _S.ENQUEUED: {
             _S.WAITING: "park",
             _S.STARTED: "start",
+            _S.SUCCESS: "settle a member that is a group",
             _S.FAILURE: "settle",
             _S.REVOKED: "settle",
             _S.SKIPPED: "settle",
@@ -180,3 +183,33 @@ class EventKind(_Name):
 
     STARTED = "job_group_started"
     COMPLETED = "job_group_completed"
+    FAILED = "job_group_failed"
+    """The first member failed for good; only for groups that want to know (see ``GroupRecord``)."""
+    PROGRESSED = "job_group_progressed"
+    """So many members have ended; only for groups with a callback for it."""
+
+
+class GroupOutcome(_Name):
+    """What a completed generation of a group came to."""
+
+    SUCCEEDED = "SUCCEEDED"
+    """Every member succeeded or was skipped."""
+    FAILED = "FAILED"
+    """A member failed or was revoked, or not all could be dispatched."""
+    CANCELLED = "CANCELLED"
+    """Somebody cancelled the group; not: its first failure did."""
+
+
+class CallbackKind(_Name):
+    """When a group's callback is due."""
+
+    BEFORE = "before"
+    """When the first member starts."""
+    PROGRESS = "progress"
+    """Each time that so many members more have ended."""
+    THEN = "then"
+    """When all members have succeeded."""
+    CATCH = "catch"
+    """When the first member fails, once."""
+    FINALLY = "finally"
+    """When all members have ended, however."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         GroupQuery,
         JobQuery,
         Page,
+        RedriveRequest,
         RequeueRequest,
         RetryRequest,
         SettleRequest,
@@ -106,6 +107,19 @@ class Store(TrackingStrategy):
         """
 
     @abstractmethod
+    def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
+        """Record a chunk of jobs that are about to be published; all of one group, or of none.
+
+        What is recorded already stays as it is, and its answer is not ``created``; but one that ended
+        because it could not be published is queued again, as a new run, and its answer is.
+
+        Raises:
+            UnknownGroup: There is no such group.
+            GroupCancelled: The group was cancelled.
+            GroupCompleted: The group is a batch and has completed.
+        """
+
+    @abstractmethod
     def start(self, request: StartRequest) -> StartResult:
         """Record that an attempt starts, if the job may run; otherwise say why not.
 
@@ -132,6 +146,19 @@ class Store(TrackingStrategy):
         """
 
     @abstractmethod
+    def redrive(self, request: RedriveRequest) -> Settled:
+        """Record that a job which did not succeed is about to be published again, as a new run.
+
+        Its group counts it as outstanding again: a batch that is over is reopened with its numbers, a
+        standing group begins its next generation. Not applied when the job is in none of the states from
+        which it may.
+
+        Raises:
+            UnknownJob: The id was never recorded.
+            GroupCancelled: Its group is being cancelled, and has members that have not ended.
+        """
+
+    @abstractmethod
     def record_progress(self, job_id: str, token: str, progress: Progress) -> bool:
         """Record how far an open attempt says it is; False when the attempt is not the open one."""
 
@@ -154,6 +181,10 @@ class Store(TrackingStrategy):
     @abstractmethod
     def message(self, job_id: str) -> bytes | None:
         """What is needed to publish the job again; None if it has succeeded, or it was not kept."""
+
+    @abstractmethod
+    def results(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
+        """What jobs returned, serialised, as far as it was kept."""
 
     @abstractmethod
     def jobs(self, query: JobQuery) -> Page:
@@ -206,6 +237,31 @@ class Store(TrackingStrategy):
     @abstractmethod
     def end_filling(self, group_id: str, token: str) -> GroupChanged:
         """Let go of the hold that ``begin_filling`` took, and complete the group if it is done."""
+
+    @abstractmethod
+    def reopen_group(self, group_id: str, token: str, seconds: float, *, keep_totals: bool) -> GroupChanged:
+        """Begin the next generation of a group that is over, and hold it open as ``begin_filling`` does.
+
+        A group that is not over is only held.
+
+        Args:
+            group_id: The group's id.
+            token: Of the hold.
+            seconds: How long the hold lasts unless it is renewed.
+            keep_totals: Whether the members that the group has stay counted.
+
+        Raises:
+            UnknownGroup: There is no such group.
+            GroupCancelled: It is being cancelled, and has members that have not ended.
+        """
+
+    @abstractmethod
+    def close_group(self, group_id: str) -> GroupChanged:
+        """Record that all that follows a group's completion is done. Raises UnknownGroup."""
+
+    @abstractmethod
+    def members(self, group_id: str, limit: int, cursor: str | None = None) -> Page:
+        """A page of the members (``JobRecord``) of all generations, in the order of their recording."""
 
     @abstractmethod
     def recompute_group(self, group_id: str) -> GroupChanged:

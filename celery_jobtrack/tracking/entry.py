@@ -95,13 +95,14 @@ def _origin(values: Mapping[str, Any]) -> Origin:
         Origin,
         values,
         tags=tuple(values["tags"]),
+        within=tuple(values.get("within") or ()),
         eta=_moment(values["eta"]),
         expires_at=_moment(values["expires_at"]),
     )
 
 
 def _enqueue(values: Mapping[str, Any]) -> EnqueueRequest:
-    return EnqueueRequest(origin=_origin(values["origin"]), message=_bytes(values["message"]))
+    return _made(EnqueueRequest, values, origin=_origin(values["origin"]), message=_bytes(values["message"]))
 
 
 def _start(values: Mapping[str, Any]) -> StartRequest:
@@ -126,6 +127,7 @@ def _finish(values: Mapping[str, Any]) -> FinishRequest:
         outcome=Outcome(values["outcome"]),
         reason=_reason(values["reason"]),
         error=_error(values["error"]),
+        result=_bytes(values.get("result")),
     )
 
 
@@ -135,7 +137,7 @@ def _settle(values: Mapping[str, Any]) -> SettleRequest:
         values,
         origin=_origin(values["origin"]),
         state=JobState(values["state"]),
-        reason=Reason(values["reason"]),
+        reason=_reason(values["reason"]),
         error=_error(values["error"]),
         only_from=frozenset(JobState(state) for state in values["only_from"]),
         outcome=None if values["outcome"] is None else Outcome(values["outcome"]),

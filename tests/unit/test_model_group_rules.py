@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import pytest
 
+from celery_jobtrack.model.event import Cause
 from celery_jobtrack.model.group import Totals, cancel, join, mark_started, settle_up
-from celery_jobtrack.model.state import EventKind, GroupState
+from celery_jobtrack.model.state import EventKind, GroupOutcome, GroupState
 from tests.unit.values import NOW, at, batch, group
 
-STARTED, COMPLETED = EventKind.STARTED, EventKind.COMPLETED
+STARTED = Cause(kind=EventKind.STARTED)
+COMPLETED = Cause(kind=EventKind.COMPLETED, outcome=GroupOutcome.SUCCEEDED)
+CANCELLED = Cause(kind=EventKind.COMPLETED, outcome=GroupOutcome.CANCELLED)
+FAILED = Cause(kind=EventKind.COMPLETED, outcome=GroupOutcome.FAILED)
 
 
 def test_join_counts_members():
@@ -63,13 +67,13 @@ def test_mark_started_moves_awaiting_groups_only(state):
 def test_settle_up_completes_when_nothing_is_outstanding():
     record = group(2, succeeded=1, failed=1, state=GroupState.RUNNING, started_at=NOW, next_check_at=at(60))
     done, events = settle_up(record, at(3), filling=False)
-    assert events == (COMPLETED,)
+    assert events == (FAILED,)
     assert done == record.evolve(state=GroupState.COMPLETED, completed_at=at(3), next_check_at=None)
 
 
 def test_settle_up_says_started_first_if_nobody_did():
     done, events = settle_up(group(1, revoked=1), at(3), filling=False)
-    assert events == (STARTED, COMPLETED)
+    assert events == (STARTED, FAILED)
     assert (done.state, done.started_at, done.completed_at) == (GroupState.COMPLETED, at(3), at(3))
 
 
@@ -129,7 +133,7 @@ def test_settle_up_of_a_cancelled_group_waits_for_members_only():
     cancelled = batch(2, revoked=1, state=GroupState.CANCELLED, settle_after=10)
     assert settle_up(cancelled, at(3), filling=True) == (cancelled, ())
     done, events = settle_up(cancelled.evolve(totals=Totals(total=2, revoked=2)), at(3), filling=True)
-    assert (done.state, done.completed_at, events) == (GroupState.CANCELLED, at(3), (STARTED, COMPLETED))
+    assert (done.state, done.completed_at, events) == (GroupState.CANCELLED, at(3), (STARTED, CANCELLED))
 
 
 def test_cancel_sets_the_flag_and_makes_the_group_due():
@@ -141,9 +145,9 @@ def test_cancel_sets_the_flag_and_makes_the_group_due():
 
 def test_cancel_of_a_group_without_members_outstanding_completes_it():
     done, events = cancel(group(0), at(3), filling=True)
-    assert (done.state, done.completed_at, events) == (GroupState.CANCELLED, at(3), (STARTED, COMPLETED))
+    assert (done.state, done.completed_at, events) == (GroupState.CANCELLED, at(3), (STARTED, CANCELLED))
     held = group(1, succeeded=1, state=GroupState.RUNNING, started_at=NOW)
-    assert cancel(held, at(3), filling=True)[1] == (COMPLETED,)
+    assert cancel(held, at(3), filling=True)[1] == (CANCELLED,)
 
 
 def test_cancel_repeated_changes_nothing():

@@ -28,6 +28,7 @@ LEGAL = {
     (None, "REVOKED"),
     ("ENQUEUED", "WAITING"),
     ("ENQUEUED", "STARTED"),
+    ("ENQUEUED", "SUCCESS"),
     ("ENQUEUED", "FAILURE"),
     ("ENQUEUED", "REVOKED"),
     ("ENQUEUED", "SKIPPED"),

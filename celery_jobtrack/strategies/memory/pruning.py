@@ -31,6 +31,7 @@ def prune_jobs(tables: Tables, before: datetime, limit: int, wanted: Callable[[J
     for job_id in pruned:
         del tables.jobs[job_id], tables.job_seqs[job_id]
         tables.messages.pop(job_id, None)
+        tables.results.pop(job_id, None)
     for token in [attempt.token for attempt in tables.attempts.values() if attempt.job_id in pruned]:
         del tables.attempts[token]
     return len(pruned)
@@ -43,7 +44,9 @@ def prune_groups(tables: Tables, completed_before: datetime, limit: int) -> int:
     old = (
         group
         for group in tables.groups.values()
-        if group.completed_at is not None and group.completed_at < completed_before
+        if group.completed_at is not None
+        and group.completed_at < completed_before
+        and not (group.needs_closing and group.closed_at is None)
     )
     pruned = list(islice((group for group in old if group.id not in needed), limit))
     for group in pruned:
@@ -75,7 +78,7 @@ def _is_awaited(tables: Tables, job: JobRecord) -> bool:
     if group is None:
         return False
     unannounced = any(event.group_id == group.id and event.is_pending for event in tables.events.values())
-    return unannounced or (group.generation == job.generation and not group.is_over)
+    return unannounced or (group.counts(job.generation) and not group.is_over)
 
 
 def _delete(table: dict[K, V], keys: Iterable[K]) -> None:

@@ -12,13 +12,13 @@ from celery_jobtrack.model.state import FINAL, JobState
 from celery_jobtrack.strategies.row.rows import Conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from celery_jobtrack.model.event import Cause
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.model.requests import WorkerRecord
-    from celery_jobtrack.model.state import EventKind
 
 
 class Tables:
@@ -27,6 +27,7 @@ class Tables:
     def __init__(self) -> None:
         self.jobs: dict[str, JobRecord] = {}
         self.messages: dict[str, bytes] = {}
+        self.results: dict[str, bytes] = {}
         self.attempts: dict[str, Attempt] = {}
         self.groups: dict[str, GroupRecord] = {}
         self.keys: dict[str, str] = {}
@@ -65,6 +66,13 @@ class MemoryRows:
         if message is not None:
             self._put(self._tables.messages, job.id, message)
 
+    def jobs_of(self, job_ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        return {job_id: self._tables.jobs[job_id] for job_id in job_ids if job_id in self._tables.jobs}
+
+    def insert_jobs(self, jobs: Sequence[tuple[JobRecord, bytes | None]]) -> None:
+        for job, message in jobs:
+            self.insert_job(job, message)
+
     def update_job(self, before: JobRecord, after: JobRecord) -> None:
         self._put(self._tables.jobs, before.id, after)
         if after.state is JobState.SUCCESS:
@@ -72,6 +80,12 @@ class MemoryRows:
 
     def set_message(self, job_id: str, message: bytes) -> None:
         self._put(self._tables.messages, job_id, message)
+
+    def set_result(self, job_id: str, result: bytes | None) -> None:
+        if result is None:
+            self._drop(self._tables.results, job_id)
+        else:
+            self._put(self._tables.results, job_id, result)
 
     def attempt(self, token: str) -> Attempt | None:
         return self._tables.attempts.get(token)
@@ -97,14 +111,14 @@ class MemoryRows:
     def group_id_of_key(self, key: str) -> str | None:
         return self._tables.keys.get(key)
 
-    def members(self, group_id: str, generation: int) -> Iterator[JobRecord]:
+    def members(self, group_id: str, first: int, last: int) -> Iterator[JobRecord]:
         for job in self._tables.jobs.values():
-            if job.group_id == group_id and job.generation == generation:
+            if job.group_id == group_id and job.generation is not None and first <= job.generation <= last:
                 yield job
 
-    def count_members(self, group_id: str, generation: int) -> Totals:
+    def count_members(self, group_id: str, first: int, last: int) -> Totals:
         totals = Totals()
-        for job in self.members(group_id, generation):
+        for job in self.members(group_id, first, last):
             totals = totals.plus(Totals(total=1))
             if job.state in FINAL:
                 totals = totals.counting(job.state)
@@ -119,13 +133,23 @@ class MemoryRows:
     def let_go(self, group_id: str, token: str) -> None:
         self._drop(self._tables.fillers, (group_id, token))
 
-    def add_event(self, kind: EventKind, group: GroupRecord) -> None:
+    def add_event(self, cause: Cause, group: GroupRecord) -> None:
+        is_there = any(
+            (event.group_id, event.generation, event.kind, event.step)
+            == (group.id, group.generation, cause.kind, cause.step)
+            for event in self._tables.events.values()
+        )
+        if is_there:
+            return
         seq = next(self._tables.numbers)
         event = EventRecord(
             id=str(uuid.uuid4()),
-            kind=kind,
+            kind=cause.kind,
             group_id=group.id,
             generation=group.generation,
+            step=cause.step,
+            outcome=cause.outcome,
+            job_id=cause.job_id,
             seq=seq,
             created_at=self._now,
         )

@@ -88,6 +88,11 @@ class MemoryStore(RowStore):
     def message(self, job_id: str) -> bytes | None:
         return self._read(lambda tables: tables.messages.get(job_id))
 
+    def results(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
+        return self._read(
+            lambda tables: {job_id: tables.results[job_id] for job_id in job_ids if job_id in tables.results}
+        )
+
     def jobs(self, query: JobQuery) -> Page:
         def matches(job: JobRecord) -> bool:
             return (
@@ -121,8 +126,22 @@ class MemoryStore(RowStore):
             group = rows.group(group_id, lock=False)
             if group is None:
                 return None
-            live = _count(job.state for job in rows.members(group_id, group.generation))
+            members = rows.members(group_id, group.base_generation, group.generation)
+            live = _count(job.state for job in members)
             return describe_status(group, live, filling=rows.is_filling(group_id), now=rows.now())
+
+    def members(self, group_id: str, limit: int, cursor: str | None = None) -> Page:
+        after = 0 if cursor is None else _seq_of(cursor)
+
+        def read(tables: Tables) -> Page:
+            seqs = tables.job_seqs
+            mine = (job for job in tables.jobs.values() if job.group_id == group_id and seqs[job.id] > after)
+            found = sorted(mine, key=lambda job: seqs[job.id])
+            items = found[:limit]
+            more = str(seqs[items[-1].id]) if len(found) > len(items) else None
+            return Page(items=tuple(items), cursor=more)
+
+        return self._read(read)
 
     def due_groups(self, limit: int) -> Sequence[str]:
         now = self.now()

@@ -105,7 +105,7 @@ class JobTransitions(RedisBase):
                 said,
                 b"1" if request.record_unknown else b"0",
                 b"%d" % STATES[request.state],
-                b"%d" % REASONS[request.reason],
+                b"" if request.reason is None else b"%d" % REASONS[request.reason],
                 dump_error(request.error),
                 b"".join(b"%d" % STATES[state] for state in request.only_from),
                 b"" if request.worker_id is None else pack_id(request.worker_id),

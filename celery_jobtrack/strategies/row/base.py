@@ -54,12 +54,12 @@ class RowBase(Store):
 
         A process that does not deliver leaves it unclaimed and only learns that there is one.
         """
-        after, kinds = change
+        after, causes = change
         if after != before:
             rows.update_group(before, after)
-        for kind in kinds:
-            rows.add_event(kind, after)
-        if not kinds:
+        for cause in causes:
+            rows.add_event(cause, after)
+        if not causes:
             return ()
         return self._claim_next(rows, before.id, self.claimant if self.delivers() else None)
 

@@ -6,9 +6,11 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.errors import UnknownGroup
+from celery_jobtrack.errors import GroupCancelled, UnknownGroup
 from celery_jobtrack.model import group as grouping
+from celery_jobtrack.model.group import NO_EVENTS
 from celery_jobtrack.model.requests import GroupChanged
+from celery_jobtrack.model.state import GroupState
 from celery_jobtrack.strategies.row.base import RowBase
 from celery_jobtrack.strategies.row.jobs import open_for_members
 
@@ -52,23 +54,33 @@ class GroupOperations(RowBase):
 
     def seal_group(self, group_id: str, *, incomplete: bool = False) -> GroupChanged:
         def seal(group: GroupRecord, rows: Rows) -> Change:
-            if group.is_over:
-                return group, ()
-            sealed = group.evolve(sealed=True, incomplete=group.incomplete or incomplete)
-            return grouping.settle_up(sealed, rows.now(), filling=rows.is_filling(group.id))
+            filling = rows.is_filling(group.id)
+            return grouping.seal(group, rows.now(), incomplete=incomplete, filling=filling)
 
         return self._change(group_id, seal)
 
     def begin_filling(self, group_id: str, token: str, seconds: float) -> GroupChanged:
         def hold(group: GroupRecord, rows: Rows) -> Change:
             open_for_members(group, group_id)
-            until = rows.now() + timedelta(seconds=seconds)
-            rows.hold(group_id, token, until)
-            due = group.next_check_at
-            # A filler that dies must not keep the group waiting for its next regular check.
-            return group.evolve(next_check_at=until if due is None else min(due, until)), ()
+            return _held(rows, group, token, seconds), NO_EVENTS
 
         return self._change(group_id, hold)
+
+    def reopen_group(self, group_id: str, token: str, seconds: float, *, keep_totals: bool) -> GroupChanged:
+        def reopen(group: GroupRecord, rows: Rows) -> Change:
+            if group.is_over:
+                group = grouping.reopen(group, keep_totals=keep_totals)
+            elif group.state is GroupState.CANCELLED:
+                raise GroupCancelled(
+                    f"group {group.title!r} ({group.id}) is being cancelled: {group.outstanding} of its "
+                    "members have not ended; reopen it when they have"
+                )
+            return _held(rows, group, token, seconds), NO_EVENTS
+
+        return self._change(group_id, reopen)
+
+    def close_group(self, group_id: str) -> GroupChanged:
+        return self._change(group_id, lambda group, rows: (grouping.close(group, rows.now()), NO_EVENTS))
 
     def end_filling(self, group_id: str, token: str) -> GroupChanged:
         def let_go(group: GroupRecord, rows: Rows) -> Change:
@@ -83,8 +95,10 @@ class GroupOperations(RowBase):
         def recompute(group: GroupRecord, rows: Rows) -> Change:
             drift.clear()
             if group.is_over:
-                return group.evolve(next_check_at=None), ()
-            counted = rows.count_members(group_id, group.generation)
+                waits = group.needs_closing and group.closed_at is None
+                due = rows.now() + timedelta(seconds=group.time_to_check) if waits else None
+                return group.evolve(next_check_at=due), NO_EVENTS
+            counted = rows.count_members(group_id, group.base_generation, group.generation)
             if counted != group.totals:
                 drift.append(f"counted {counted}, recorded {group.totals}")
             now, filling = rows.now(), rows.is_filling(group_id)
@@ -148,6 +162,15 @@ class GroupOperations(RowBase):
         if rows.group(group_id, lock=True) is None:
             return ()
         return self._claim_next(rows, group_id, claimed_by)
+
+
+def _held(rows: Rows, group: GroupRecord, token: str, seconds: float) -> GroupRecord:
+    """The group with a filler's hold on it."""
+    until = rows.now() + timedelta(seconds=seconds)
+    rows.hold(group.id, token, until)
+    due = group.next_check_at
+    # A filler that dies must not keep the group waiting for its next regular check.
+    return group.evolve(next_check_at=until if due is None else min(due, until))
 
 
 def _locked_event(rows: Rows, event_id: str) -> EventRecord | None:

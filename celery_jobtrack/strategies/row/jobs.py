@@ -12,6 +12,7 @@ from celery_jobtrack.model.requests import (
     EnqueueRequest,
     FinishRequest,
     Origin,
+    RedriveRequest,
     RequeueRequest,
     RetryRequest,
     SettleRequest,
@@ -21,6 +22,8 @@ from celery_jobtrack.model.state import GroupState, JobState, Reason
 from celery_jobtrack.strategies.row.base import RowBase
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from celery_jobtrack.model.event import EventRecord
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import Attempt, JobRecord, Progress
@@ -32,6 +35,9 @@ class JobTransitions(RowBase):
 
     def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
         return self._run(lambda rows: _enqueue(rows, request))
+
+    def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
+        return self._run(lambda rows: _enqueue_many(rows, requests)) if requests else ()
 
     def start(self, request: StartRequest) -> StartResult:
         return self._run(lambda rows: self._start(rows, request))
@@ -53,6 +59,18 @@ class JobTransitions(RowBase):
             attempt = rows.attempt(request.token)
             move = moves.requeue_lost(job, attempt, request, rows.now())
             return Settled(job=_write(rows, job, attempt, move), applied=move.applied)
+
+        return self._run(write)
+
+    def redrive(self, request: RedriveRequest) -> Settled:
+        def write(rows: Rows) -> Settled:
+            job = rows.job(request.job_id, lock=True)
+            if job is None:
+                raise UnknownJob(f"job {request.job_id!r} was never recorded, so it cannot run again")
+            move = moves.redrive(job, request, rows.now())
+            if not move.applied or move.job is None:
+                return Settled(job=job, applied=False)
+            return Settled(job=_redriven(rows, job, move.job, request.message), applied=True)
 
         return self._run(write)
 
@@ -83,8 +101,7 @@ class JobTransitions(RowBase):
     def _start(self, rows: Rows, request: StartRequest) -> StartResult:
         job = rows.job(request.origin.job_id, lock=True)
         known = rows.attempt(request.token) if job is not None and job.attempts else None
-        group = _group_of(rows, job, request.origin)
-        state = None if group is None else group.state
+        state = _state_of_groups(rows, job, request.origin)
         move = moves.start(job, known, state, request, rows.now())
         if move.job is None:
             current = job
@@ -123,6 +140,8 @@ class JobTransitions(RowBase):
             return Settled(job=job, applied=False)
         move = moves.finish(job, attempt, request, rows.now())
         current = _write(rows, job, attempt, move)
+        if move.applied and request.result is not None:
+            rows.set_result(job.id, request.result)
         if move.ends:
             events += self._count_end(rows, current)
         return Settled(job=current, applied=move.applied, events=events)
@@ -169,9 +188,8 @@ class JobTransitions(RowBase):
         group = _counting_group(rows, job)
         if group is None:
             return ()
-        counted = group.evolve(totals=group.totals.counting(job.state))
-        filling = counted.outstanding == 0 and rows.is_filling(group.id)
-        return self._write_change(rows, group, grouping.settle_up(counted, rows.now(), filling=filling))
+        filling = group.outstanding == 1 and rows.is_filling(group.id)
+        return self._write_change(rows, group, grouping.count_end(group, job, rows.now(), filling=filling))
 
 
 def _enqueue(rows: Rows, request: EnqueueRequest) -> EnqueueResult:
@@ -187,6 +205,56 @@ def _enqueue(rows: Rows, request: EnqueueRequest) -> EnqueueResult:
     new = _joined(rows, move.job) if move.job.group_id is not None else move.job
     rows.insert_job(new, request.message)
     return EnqueueResult(job=new, created=True)
+
+
+def _enqueue_many(rows: Rows, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
+    """Record a chunk: what is known stays as it is, unless its message could not be sent the time before."""
+    now = rows.now()
+    known = dict(rows.jobs_of([request.origin.job_id for request in requests]))
+    new: dict[str, tuple[JobRecord, bytes | None]] = {}
+    results = []
+    for request in requests:
+        job_id = request.origin.job_id
+        job = known.get(job_id)
+        created = job is None or job.reason is Reason.PUBLISH_FAILED
+        if job is None:
+            recorded = moves.enqueue(None, request, now).job
+            assert recorded is not None
+            known[job_id] = recorded
+            new[job_id] = recorded, request.message
+        elif created:
+            again = moves.redrive(job, RedriveRequest(job_id=job_id), now).job
+            assert again is not None
+            known[job_id] = _redriven(rows, job, again, request.message)
+        results.append((job_id, created))
+    group_id = requests[0].origin.group_id
+    if group_id is not None and new:
+        group = open_for_members(rows.group(group_id, lock=True), group_id)
+        joined = grouping.join(group, now, count=len(new))
+        rows.update_group(group, joined)
+        for job_id, (job, message) in new.items():
+            known[job_id] = job.evolve(generation=joined.generation)
+            new[job_id] = known[job_id], message
+    rows.insert_jobs(list(new.values()))
+    return [EnqueueResult(job=known[job_id], created=created) for job_id, created in results]
+
+
+def _redriven(rows: Rows, before: JobRecord, after: JobRecord, message: bytes | None) -> JobRecord:
+    """Write a job that runs again, and take it out of what its group has counted as ended."""
+    group = None if before.group_id is None else rows.group(before.group_id, lock=True)
+    if group is not None:
+        if group.state is GroupState.CANCELLED and not group.is_over:
+            raise GroupCancelled(
+                f"group {group.title!r} ({group.id}) is being cancelled: none of its members can run again "
+                "before all have ended"
+            )
+        redriven, generation = grouping.redrive(group, before, rows.now())
+        rows.update_group(group, redriven)
+        after = after.evolve(generation=generation)
+    rows.update_job(before, after)
+    if message is not None:
+        rows.set_message(before.id, message)
+    return after
 
 
 def _joined(rows: Rows, job: JobRecord) -> JobRecord:
@@ -211,9 +279,15 @@ def _write(rows: Rows, job: JobRecord, attempt: Attempt | None, move: moves.Move
     return move.job or job
 
 
-def _group_of(rows: Rows, job: JobRecord | None, origin: Origin) -> GroupRecord | None:
+def _state_of_groups(rows: Rows, job: JobRecord | None, origin: Origin) -> GroupState | None:
+    """The state of the job's group, or CANCELLED if another one is that it is part of."""
     group_id = origin.group_id if job is None else job.group_id
-    return None if group_id is None else rows.group(group_id, lock=False)
+    group = None if group_id is None else rows.group(group_id, lock=False)
+    for other_id in origin.within:
+        other = rows.group(other_id, lock=False)
+        if other is not None and other.state is GroupState.CANCELLED:
+            return GroupState.CANCELLED
+    return None if group is None else group.state
 
 
 def _counting_group(rows: Rows, job: JobRecord) -> GroupRecord | None:
@@ -221,7 +295,7 @@ def _counting_group(rows: Rows, job: JobRecord) -> GroupRecord | None:
     if job.group_id is None or job.generation is None:
         return None
     group = rows.group(job.group_id, lock=True)
-    return group if group is not None and group.generation == job.generation else None
+    return group if group is not None and group.counts(job.generation) else None
 
 
 def _insert_joined(rows: Rows, job: JobRecord) -> JobRecord:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from celery_jobtrack.model.event import EventRecord
+    from celery_jobtrack.model.event import Cause, EventRecord
     from celery_jobtrack.model.group import GroupRecord, Totals
     from celery_jobtrack.model.job import Attempt, JobRecord
-    from celery_jobtrack.model.state import EventKind
 
 
 class Conflict(Exception):
@@ -30,10 +29,17 @@ class Rows(Protocol):
     def job(self, job_id: str, *, lock: bool) -> JobRecord | None: ...
     def insert_job(self, job: JobRecord, message: bytes | None) -> None: ...
 
+    def jobs_of(self, job_ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        """Those of these jobs that are recorded, locked."""
+
+    def insert_jobs(self, jobs: Sequence[tuple[JobRecord, bytes | None]]) -> None:
+        """Insert many jobs with their messages."""
+
     def update_job(self, before: JobRecord, after: JobRecord) -> None:
         """Write what differs; a job that succeeds loses its message, any other keeps it."""
 
     def set_message(self, job_id: str, message: bytes) -> None: ...
+    def set_result(self, job_id: str, result: bytes | None) -> None: ...
 
     def attempt(self, token: str) -> Attempt | None: ...
     def insert_attempt(self, attempt: Attempt) -> None: ...
@@ -44,8 +50,8 @@ class Rows(Protocol):
     def update_group(self, before: GroupRecord, after: GroupRecord) -> None: ...
     def group_id_of_key(self, key: str) -> str | None: ...
 
-    def count_members(self, group_id: str, generation: int) -> Totals:
-        """The members of a generation, counted from the jobs themselves."""
+    def count_members(self, group_id: str, first: int, last: int) -> Totals:
+        """The members of the generations from ``first`` to ``last``, counted from the jobs themselves."""
 
     def is_filling(self, group_id: str) -> bool:
         """Whether somebody holds the group's completion open."""
@@ -55,7 +61,9 @@ class Rows(Protocol):
 
     def let_go(self, group_id: str, token: str) -> None: ...
 
-    def add_event(self, kind: EventKind, group: GroupRecord) -> None: ...
+    def add_event(self, cause: Cause, group: GroupRecord) -> None:
+        """Write an event, unless the generation has had one of this kind and step."""
+
     def event(self, event_id: str) -> EventRecord | None: ...
     def update_event(self, before: EventRecord, after: EventRecord) -> None: ...
 

@@ -77,7 +77,8 @@ class GroupQueries(JobQueries):
             .where(
                 jobs.c.group_id == groups.c.id,
                 in_states(jobs.c.state, [state]),
-                jobs.c.generation == groups.c.generation,
+                jobs.c.generation >= groups.c.base_generation,
+                jobs.c.generation <= groups.c.generation,
             )
             .scalar_subquery()
             for state in _COUNTED
@@ -86,6 +87,11 @@ class GroupQueries(JobQueries):
         return select(*self._sql.maps.group.columns, filling, *counts, *clock).where(
             groups.c.id == bindparam("of_id")
         )
+
+    def members(self, group_id: str, limit: int, cursor: str | None = None) -> Page:
+        jobs = self._schema.jobs
+        statement = select(*self._sql.maps.job.columns).where(jobs.c.group_id == group_id)
+        return self._page(self._sql.maps.job, statement, jobs.c.seq, cursor, limit, oldest_first=True)
 
     def due_groups(self, limit: int) -> Sequence[str]:
         groups = self._schema.groups

@@ -47,6 +47,14 @@ class JobQueries(SqlBase):
         found = self._answer(lambda connection: connection.scalar(statement, {"of_id": job_id}))
         return None if found is None else bytes(found)
 
+    def results(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
+        jobs = self._schema.jobs
+        statement = select(jobs.c.id, jobs.c.result).where(
+            jobs.c.id.in_(list(job_ids)), jobs.c.result.is_not(None)
+        )
+        rows = self._answer(lambda connection: connection.execute(statement).all())
+        return {job_id: bytes(result) for job_id, result in rows}
+
     def jobs(self, query: JobQuery) -> Page:
         jobs, tags = self._schema.jobs, self._schema.tags
         order: ColumnElement[int] = jobs.c.seq
@@ -91,11 +99,15 @@ class JobQueries(SqlBase):
         order: ColumnElement[int],
         cursor: str | None,
         limit: int,
+        *,
+        oldest_first: bool = False,
     ) -> Page:
-        """One page, newest first, below the cursor; one row more is read to see whether there is more."""
+        """One page behind the cursor; one row more is read to see whether there is more."""
         if cursor is not None:
-            statement = statement.where(order < _seq_of(cursor))
-        statement = statement.add_columns(order.label("page_seq")).order_by(order.desc()).limit(limit + 1)
+            last = _seq_of(cursor)
+            statement = statement.where(order > last if oldest_first else order < last)
+        direction = order.asc() if oldest_first else order.desc()
+        statement = statement.add_columns(order.label("page_seq")).order_by(direction).limit(limit + 1)
         rows = self._answer(lambda connection: connection.execute(statement).all())
         shown = rows[:limit]
         return Page(

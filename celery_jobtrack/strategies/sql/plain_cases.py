@@ -61,7 +61,7 @@ class PlainCases(SqlBase):
         return super().record_progress(job_id, token, progress)
 
     def _enqueue_plainly(self, request: EnqueueRequest) -> EnqueueResult | None:
-        if self._plain is None:
+        if self._plain is None or not request.published:
             return None
         statements, values = self._plain
         is_member, is_tagged = request.origin.group_id is not None, bool(request.origin.tags)
@@ -74,7 +74,7 @@ class PlainCases(SqlBase):
         return EnqueueResult(job=job if row[1] is None else job.evolve(generation=row[1]), created=True)
 
     def _start_plainly(self, request: StartRequest) -> StartResult | None:
-        if self._plain is None:
+        if self._plain is None or request.origin.within:
             return None
         statements, values = self._plain
         row = self._written(statements.start, values.start(request))
@@ -85,7 +85,7 @@ class PlainCases(SqlBase):
 
     def _finish_plainly(self, request: FinishRequest) -> Settled | None:
         state = STATE_AFTER[request.outcome]
-        if self._plain is None or not state.is_final:
+        if self._plain is None or not state.is_final or request.result is not None:
             return None
         statements, values = self._plain
         is_member = request.start.origin.group_id is not None

@@ -86,7 +86,8 @@ class PlainStatements:
 
 def _ending(state: JobState) -> dict[str, str]:
     message = ", message = NULL" if state is JobState.SUCCESS else ""
-    return {"state": state.value, "counter": _COUNTERS[state], "message": message}
+    guard = " AND first_failure IS NOT NULL" if state is JobState.FAILURE else ""
+    return {"state": state.value, "counter": _COUNTERS[state], "message": message, "guard": guard}
 
 
 # Guards: the job is queued, no attempt is open, and neither the message's age nor a cancellation nor the
@@ -142,7 +143,8 @@ SELECT {job} FROM ended
 """
 
 # Guards: this attempt is the open one; the job is counted in the present generation of its group, that
-# is not over, and it is not the last member outstanding. The job's row is locked before the group's is
+# is not over and tells nobody of its progress, and it is neither the last member outstanding nor the first
+# that fails. The job's row is locked before the group's is
 # looked at, and written only if the group was: if a guard fails, nothing is.
 # Writes the group, the job and its attempt. Returns the job.
 _FINISH_MEMBER = """
@@ -154,7 +156,7 @@ WITH open AS MATERIALIZED (
     UPDATE {groups} SET {counter} = {counter} + 1, idle_since = NULL
     FROM open
     WHERE {groups}.id = open.group_id AND {groups}.generation = open.generation AND completed_at IS NULL
-        AND total - succeeded - failed - revoked - skipped > 1
+        AND total - succeeded - failed - revoked - skipped > 1 AND progress_every = 0{guard}
     RETURNING {groups}.id AS counted_in
 ), ended AS (
     UPDATE {jobs} SET

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from sqlalchemy import bindparam, case, delete, exists, or_, select
+from sqlalchemy import and_, bindparam, case, delete, exists, or_, select
 from sqlalchemy import true as sql_true
 
 from celery_jobtrack.strategies.sql.statements import in_states
@@ -43,7 +43,7 @@ class Pruning(WorkerOperations):
         jobs, groups, events = self._schema.jobs, self._schema.groups, self._schema.events
         awaited = exists().where(
             groups.c.id == jobs.c.group_id,
-            groups.c.generation == jobs.c.generation,
+            groups.c.base_generation <= jobs.c.generation,
             groups.c.completed_at.is_(None),
         )
         unannounced = exists().where(events.c.group_id == jobs.c.group_id, events.c.pending == sql_true())
@@ -82,7 +82,15 @@ class Pruning(WorkerOperations):
         groups = self._schema.groups
         candidates = (
             select(groups.c.id)
-            .where(groups.c.completed_at < completed_before, ~self._is_needed(groups.c.id))
+            .where(
+                groups.c.completed_at < completed_before,
+                # What follows its completion is done, if anything follows.
+                or_(
+                    groups.c.closed_at.is_not(None),
+                    and_(groups.c.callbacks.is_(None), groups.c.parent_id.is_(None)),
+                ),
+                ~self._is_needed(groups.c.id),
+            )
             .order_by(groups.c.completed_at)
             .limit(limit)
         )
@@ -94,6 +102,8 @@ class Pruning(WorkerOperations):
             for group_id in connection.scalars(candidates).all():
                 group = rows.group(group_id, lock=True)
                 if group is None or group.completed_at is None or group.completed_at >= completed_before:
+                    continue
+                if group.needs_closing and group.closed_at is None:
                     continue
                 if connection.scalar(needed, {"of_id": group_id}):
                     continue

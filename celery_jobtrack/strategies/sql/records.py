@@ -134,6 +134,7 @@ class RecordMaps:
             GroupRecord,
             schema.groups,
             parts={"totals": (Totals, ""), "earlier": (Totals, "earlier_")},
+            derived={"progress_every": lambda group: group.progress_every},
         )
         self.event = RecordMap(EventRecord, schema.events, derived={"pending": _pending})
         self.worker = RecordMap(WorkerRecord, schema.workers)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import bindparam, insert, select
+
 from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.state import FINAL, JobState
 from celery_jobtrack.strategies.sql.driver import DriverConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Select, Table
 
+    from celery_jobtrack.model.event import Cause
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import Attempt, JobRecord
-    from celery_jobtrack.model.state import EventKind
     from celery_jobtrack.strategies.sql.clock import Clock
     from celery_jobtrack.strategies.sql.schema import Schema
     from celery_jobtrack.strategies.sql.statements import Statements
@@ -61,6 +63,25 @@ class SqlRows:
         self._driver.write(self._sql.insert_job, values)
         self._file_under(job.id, job.tags)
 
+    def jobs_of(self, job_ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        jobs = self._schema.jobs
+        statement = (
+            select(*self._maps.job.columns)
+            .where(jobs.c.id.in_(bindparam("of_ids", expanding=True)))
+            # In one order, so that two who want the same jobs do not wait for each other.
+            .order_by(jobs.c.seq)
+            .with_for_update()
+        )
+        rows = self.connection.execute(statement, {"of_ids": list(job_ids)}).all()
+        return {job.id: job for job in map(self._maps.job.load, rows)}
+
+    def insert_jobs(self, jobs: Sequence[tuple[JobRecord, bytes | None]]) -> None:
+        if jobs:
+            values = [{**self._maps.job.dump(job), "message": message} for job, message in jobs]
+            self.connection.execute(insert(self._schema.jobs), values)
+        for job, _ in jobs:
+            self._file_under(job.id, job.tags)
+
     def update_job(self, before: JobRecord, after: JobRecord) -> None:
         changes = self._maps.job.changes(before, after)
         if after.state is JobState.SUCCESS and before.state is not JobState.SUCCESS:
@@ -71,6 +92,9 @@ class SqlRows:
 
     def set_message(self, job_id: str, message: bytes) -> None:
         self._driver.write(self._sql.set_message, {"of_id": job_id, "message": message})
+
+    def set_result(self, job_id: str, result: bytes | None) -> None:
+        self._driver.write(self._sql.set_result, {"of_id": job_id, "result": result})
 
     def attempt(self, token: str) -> Attempt | None:
         row = self._one(self._sql.attempt, of_token=token)
@@ -88,7 +112,8 @@ class SqlRows:
             return None
         if lock:
             self._take_clock(row)
-        return self._maps.group.load(row)
+        found: GroupRecord = self._maps.group.load(row)
+        return found
 
     def insert_group(self, group: GroupRecord) -> None:
         self._driver.write(self._sql.insert_group, self._maps.group.dump(group))
@@ -100,10 +125,10 @@ class SqlRows:
         row = self._one(self._sql.group_id_of_key, of_key=key)
         return None if row is None else str(row[0])
 
-    def count_members(self, group_id: str, generation: int) -> Totals:
+    def count_members(self, group_id: str, first: int, last: int) -> Totals:
         totals = Totals()
         counted = self._driver.all(
-            self._sql.count_members, {"of_group_id": group_id, "of_generation": generation}
+            self._sql.count_members, {"of_group_id": group_id, "first": first, "last": last}
         )
         for state, count in counted:
             totals = totals.plus(Totals(total=count))
@@ -126,10 +151,21 @@ class SqlRows:
         parameters = {"of_group_id": group_id, "of_token": token, "now": self.now()}
         self._driver.write(self._sql.let_go, parameters)
 
-    def add_event(self, kind: EventKind, group: GroupRecord) -> None:
+    def add_event(self, cause: Cause, group: GroupRecord) -> None:
+        about = {
+            "of_group_id": group.id,
+            "of_generation": group.generation,
+            "of_kind": cause.kind,
+            "of_step": cause.step,
+        }
+        if cause.step and self._one(self._sql.event_of_step, **about) is not None:
+            return  # a member that had ended has run again
         event = EventRecord(
             id=str(uuid.uuid4()),
-            kind=kind,
+            kind=cause.kind,
+            step=cause.step,
+            outcome=cause.outcome,
+            job_id=cause.job_id,
             group_id=group.id,
             generation=group.generation,
             seq=0,

@@ -1,9 +1,9 @@
 """The tables of one namespace, and the indexes that the contract's queries need.
 
-Two kinds of columns hold nothing of their own. They are null wherever nobody looks for the row, so
-that an index on them stays as small as what is due, also on MySQL, which has no partial indexes:
+Some columns hold nothing of their own; ``records.py`` derives them. They are null wherever nobody looks for
+the row, so that an index on them stays as small as what is due, also on MySQL, which has no partial indexes:
 ``jobs.due_at`` and ``jobs.expiring_at`` while a job is queued, ``events.pending`` until an event is
-delivered. ``records.py`` derives them.
+delivered. ``groups.progress_every`` tells statements what the callbacks want.
 """
 
 from __future__ import annotations
@@ -26,13 +26,30 @@ from sqlalchemy import (
 )
 
 from celery_jobtrack.errors import ConfigurationError
-from celery_jobtrack.model.state import EventKind, GroupState, JobState, Outcome, Reason
-from celery_jobtrack.strategies.sql.types import BLOB, FreeText, Json, Key, Moment, Name, Number, Tags
+from celery_jobtrack.model.state import (
+    EventKind,
+    GroupOutcome,
+    GroupState,
+    JobState,
+    Outcome,
+    Reason,
+)
+from celery_jobtrack.strategies.sql.types import (
+    BLOB,
+    Callbacks,
+    FreeText,
+    Json,
+    Key,
+    Moment,
+    Name,
+    Number,
+    Tags,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.schema import SchemaItem
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The version that this code writes; the newest of ``migrations/versions``."""
 
 MYSQL_OPTIONS: dict[str, Any] = {
@@ -127,6 +144,7 @@ class Schema:
             Column("args", FreeText),
             Column("kwargs", FreeText),
             Column("message", BLOB),
+            Column("result", BLOB),
             self._unique("jobs", "id", "id"),
         )
         self._index(jobs, "state", "state", "seq", where=NOT_SUCCEEDED)
@@ -198,6 +216,12 @@ class Schema:
             Column("title", FreeText, nullable=False),
             Column("description", FreeText, nullable=False),
             Column("payload", Json),
+            Column("cancels_on_failure", Boolean, nullable=False, server_default=false()),
+            Column("base_generation", BigInteger, nullable=False, server_default="1"),
+            Column("first_failure", Key),
+            Column("closed_at", Moment),
+            Column("progress_every", Integer, nullable=False, server_default="0"),
+            Column("callbacks", Callbacks),
             self._unique("groups", "id", "id"),
             self._unique("groups", "key", "key"),
         )
@@ -238,8 +262,11 @@ class Schema:
             Column("delivered_at", Moment),
             Column("undeliverable", Boolean, nullable=False),
             Column("error", FreeText),
+            Column("step", BigInteger, nullable=False, server_default="0"),
+            Column("outcome", Name(GroupOutcome)),
+            Column("job_id", Key),
             self._unique("events", "id", "id"),
-            self._unique("events", "once", "group_id", "generation", "kind"),
+            self._unique("events", "step", "group_id", "generation", "kind", "step"),
         )
         self._index(events, "pending", "pending", "group_id", "seq", where="pending IS NOT NULL")
         self._index(events, "due", "pending", "seq", where="pending IS NOT NULL")

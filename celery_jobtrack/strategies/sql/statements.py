@@ -54,6 +54,10 @@ class Statements:
             update(jobs).where(jobs.c.id == bindparam("of_id")).values(message=bindparam("message"))
         )
 
+        self.set_result = (
+            update(jobs).where(jobs.c.id == bindparam("of_id")).values(result=bindparam("result"))
+        )
+
         self.attempt = select(*maps.attempt.columns).where(attempts.c.token == bindparam("of_token"))
         self.insert_attempt = insert(attempts).inline()
 
@@ -69,11 +73,12 @@ class Statements:
                 jobs.c.group_id == bindparam("of_group_id"),
                 # All states: named, so that the index by group, state and generation serves.
                 in_states(jobs.c.state, JobState),
-                jobs.c.generation == bindparam("of_generation"),
+                jobs.c.generation >= bindparam("first"),
+                jobs.c.generation <= bindparam("last"),
             )
             .group_by(jobs.c.state)
         )
-        """The members of one generation, in each state."""
+        """The members of some generations that follow each other, in each state."""
 
         of_group = fillers.c.group_id == bindparam("of_group_id")
         of_filler = fillers.c.token == bindparam("of_token")
@@ -90,6 +95,12 @@ class Statements:
             .where(events.c.group_id == bindparam("of_group_id"), events.c.pending == sql_true())
             .order_by(events.c.seq)
             .limit(literal_column("1"))
+        )
+        self.event_of_step = select(events.c.seq).where(
+            events.c.group_id == bindparam("of_group_id"),
+            events.c.generation == bindparam("of_generation"),
+            events.c.kind == bindparam("of_kind"),
+            events.c.step == bindparam("of_step"),
         )
         earlier = events.alias("earlier")
         self.groups_with_pending_events = (

@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, Double, LargeBinary, String, Text, TypeDecora
 from sqlalchemy.dialects import mysql
 
 from celery_jobtrack.errors import InvalidPayload
+from celery_jobtrack.model.callback import Callback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,6 +175,18 @@ class Tags(Json):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Processor | None:  # noqa: ARG002
         return lambda text: () if text is None else tuple(json.loads(text))
+
+
+class Callbacks(Json):
+    """A group's callbacks."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Processor | None:  # noqa: ARG002
+        return lambda callbacks: _json_text([c.dump() for c in callbacks]) if callbacks else None
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Processor | None:  # noqa: ARG002
+        return lambda text: () if text is None else tuple(Callback.load(c) for c in json.loads(text))
 
 
 class Moment(TypeDecorator[datetime]):
