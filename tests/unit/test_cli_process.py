@@ -184,12 +184,13 @@ def test_closed_pipe_is_no_traceback(shell, flags):
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full to stand in for a full disk")
-def test_full_disk_is_one_line(shell):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_full_disk_is_one_line(shell, unbuffered):
     with FULL.open("w") as full:
         failed = subprocess.run(
             shell.command("status"),
             cwd=shell.folder,
-            env=shell.environment,
+            env={**shell.environment, "PYTHONUNBUFFERED": unbuffered},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
