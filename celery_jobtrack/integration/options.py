@@ -19,6 +19,11 @@ def group_id_of(group: Any) -> str | None:
     return group_id
 
 
+def ancestors_of(group: Any) -> tuple[str, ...]:
+    """The ids of the groups of which a group is a member, as far as it says so itself."""
+    return tuple(getattr(group, "ancestors", ()))
+
+
 def checked_tags(tags: Any) -> tuple[str, ...]:
     """The tags, each of which can be a name. Raises InvalidPayload."""
     if tags is None:

@@ -1,0 +1,153 @@
+"""Walks over canvas: what follows a message, where it ends, and a mark on each of its tasks.
+
+Signatures are dictionaries here: in a worker they are just that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery.canvas import maybe_signature
+from celery.utils import gen_unique_id
+
+from celery_jobtrack.integration.flow import Flow
+from celery_jobtrack.integration.header import KEY, VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MAPS = ("celery.map", "celery.starmap")
+"""Celery's tasks that run another one many times, and stand for it."""
+FOLLOWED = frozenset({"celery.accumulate", *MAPS})
+"""Tasks of Celery itself that are tracked where they are part of something that is."""
+
+_Sig = Any
+"""A ``Signature``, or the dictionary that is left of it in a message."""
+
+
+def leaves(signature: Any, app: Any) -> Iterator[Any]:
+    """The signatures that are sent apart: a group's tasks to any depth, and else the signature itself.
+
+    Args:
+        signature: A signature, also as a dictionary.
+        app: The app, for signatures that have none.
+    """
+    found: Any = maybe_signature(signature, app=app)
+    kind = found.get("subtask_type")
+    if kind == "chunks":
+        found, kind = found.group(), "group"
+    if kind == "group":
+        for task in found.tasks:
+            yield from leaves(task, app)
+    elif kind == "chain" and len(found.tasks) == 1 and not found.options:
+        yield from leaves(found.tasks[0], app)
+    elif kind != "chain" or found.tasks:
+        yield found
+
+
+def is_flow(signature: _Sig) -> bool:
+    """Whether a signature is more than one task: a chain or a chord."""
+    return signature.get("subtask_type") in {"chain", "chord"}
+
+
+def levels_after(embed: Mapping[str, Any]) -> Iterator[tuple[_Sig, list[_Sig]]]:
+    """What follows a message and where that ends, then what follows that, …
+
+    A chain comes to its last task, and that of a chord's header to the chord's body. A group at the end
+    is several ends on one level.
+
+    Args:
+        embed: What a message carries beside its arguments: its ``chain`` (the last task first) and its
+            ``chord`` (the body).
+    """
+    chain = embed.get("chain")
+    following = chain[0] if chain else embed.get("chord")
+    while following:
+        ends = list(_ends(following))
+        if not ends:
+            return
+        yield following, ends
+        following = next((end["options"]["chord"] for end in ends if end["options"].get("chord")), None)
+
+
+def mark(embed: Mapping[str, Any], flow: Flow) -> None:
+    """Have every task that follows a message carry its flow.
+
+    The signatures are those of a message that is about to be sent, which are nobody else's.
+    """
+    dumped = {"v": VERSION, "flow": flow.dump()}
+    for step in embed.get("chain") or ():
+        _mark(step, dumped)
+    if embed.get("chord"):
+        _mark(embed["chord"], dumped)
+
+
+def marked(embed: Mapping[str, Any]) -> Flow | None:
+    """The flow that the tasks carry which follow a message."""
+    following = [*(embed.get("chain") or ()), embed.get("chord")]
+    return next((flow for each in following if each and (flow := _flow_of(each))), None)
+
+
+def task_of(name: str, kwargs: Any) -> str:
+    """The name of the task that a message runs; where that is Celery's map, of the mapped one."""
+    if name in MAPS and isinstance(kwargs, dict) and isinstance(kwargs.get("task"), dict):
+        return str(kwargs["task"].get("task", name))
+    return name
+
+
+def _inside(signature: _Sig) -> Iterator[_Sig]:
+    """What a signature is made of: a chain's or a group's tasks, a chord's header and body."""
+    kwargs = signature.get("kwargs") or {}
+    match signature.get("subtask_type"):
+        case "chain" | "group":
+            yield from kwargs.get("tasks") or ()
+        case "chord":
+            header = kwargs.get("header") or ()
+            yield from header["kwargs"]["tasks"] if isinstance(header, dict) else header
+            if kwargs.get("body"):
+                yield kwargs["body"]
+
+
+def _ends(signature: _Sig) -> Iterator[_Sig]:
+    chain = signature["options"].get("chain")
+    if chain:
+        yield from _ends(chain[0])
+        return
+    match signature.get("subtask_type"):
+        case "chain":
+            tasks = list(_inside(signature))
+            yield from _ends(tasks[-1]) if tasks else ()
+        case "group":
+            for task in _inside(signature):
+                yield from _ends(task)
+        case "chord":
+            body = signature["kwargs"].get("body")
+            yield from _ends(body) if body else ()
+        case "chunks":
+            # It becomes a group when it is called, whose ids nobody knows before.
+            return
+        case _:
+            # A task of a generator has its id only when it is asked for one.
+            signature["options"].setdefault("task_id", gen_unique_id())
+            yield signature
+
+
+def _mark(signature: _Sig, dumped: dict[str, Any]) -> None:
+    options = signature["options"]
+    known = _flow_of(signature)
+    if known is not None and known.beside is not None:
+        # The body of a chord, in a task of its header that is replaced.
+        return
+    # Also where it is no task itself: a chord hands its options on to its header and its body.
+    options["headers"] = {**(options.get("headers") or {}), KEY: dumped}
+    for inner in _inside(signature):
+        _mark(inner, dumped)
+    for step in options.get("chain") or ():
+        _mark(step, dumped)
+    if options.get("chord"):
+        _mark(options["chord"], dumped)
+
+
+def _flow_of(signature: _Sig) -> Flow | None:
+    found = ((signature.get("options") or {}).get("headers") or {}).get(KEY)
+    return Flow.load(found.get("flow")) if isinstance(found, dict) else None
