@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.features.groups import JobGroup
     from celery_jobtrack.features.job_classes import Job
     from celery_jobtrack.jobtrack import JobTrack
+    from celery_jobtrack.model.dispatched import Dispatched
     from celery_jobtrack.model.group import GroupStatus
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.model.state import GroupState, JobState, Reason
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Attempt": "model.job",
+    "Dispatched": "model.dispatched",
     "DjangoTrackableTask": "django",
     "GroupState": "model.state",
     "GroupStatus": "model.group",
@@ -43,6 +45,7 @@ _MODULES = ("errors", "events")
 # Without DjangoTrackableTask, so that `import *` works where Django is not installed.
 __all__ = [
     "Attempt",
+    "Dispatched",
     "GroupState",
     "GroupStatus",
     "Job",
