@@ -51,7 +51,7 @@ def is_flow(signature: _Sig) -> bool:
 
 
 def levels_after(embed: Mapping[str, Any]) -> Iterator[tuple[_Sig, list[_Sig]]]:
-    """What follows a message and where that ends, then what follows that, …
+    """What follows a message and where that ends, then what follows these ends, and so on.
 
     A chain comes to its last task, and that of a chord's header to the chord's body. A group at the end
     is several ends on one level.

@@ -58,7 +58,8 @@ class Header:
         if not isinstance(found, dict) or not isinstance(found.get("v"), int):
             return None
         flow = Flow.load(found.get("flow"))
-        group_id, within, part_of = found.get("group"), tuple(found.get("within") or ()), ()
+        group_id, within = found.get("group"), tuple(found.get("within") or ())
+        part_of: tuple[str, ...] = ()
         if flow is not None:
             job_id = headers.get("id") or ""
             group_id = group_id or flow.group_of(job_id)

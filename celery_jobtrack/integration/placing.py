@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from celery_jobtrack.integration.header import Header
     from celery_jobtrack.integration.running import Running
 
-Tracks = Callable[[str], bool] if TYPE_CHECKING else Any
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
@@ -52,7 +50,7 @@ def place(
     given: Header | None,
     asked: Any,
     replaced: Running | None,
-    tracks: Tracks,
+    tracks: Callable[[str], bool],
 ) -> Place:
     """Find where a message belongs.
 
@@ -78,7 +76,7 @@ def place(
     return _as_celery_says(message, tracks)
 
 
-def _in_flow(message: Message, flow: Flow, tracks: Tracks) -> Place:
+def _in_flow(message: Message, flow: Flow, tracks: Callable[[str], bool]) -> Place:
     group_id = flow.group_of(message.job_id)
     own = message.group_id if not flow.asked_for and message.group_id != flow.beside else None
     joins = own is not None and own != group_id and group_id is None and tracks(message.task)
@@ -122,26 +120,26 @@ def _as_asked(message: Message, asked: Any) -> Place:
     )
 
 
-def _as_celery_says(message: Message, tracks: Tracks) -> Place:
+def _as_celery_says(message: Message, tracks: Callable[[str], bool]) -> Place:
     """Celery's own groups: of the tasks of a group, or of a chord's header."""
     own = message.group_id if message.group_id is not None and tracks(message.task) else None
     levels, announced = [], []
+    # Celery gives the body of a chord the id of its header, in which it is not.
+    headers = {None, message.group_id}
     for _, ends in levels_after(message.embed):
         level = []
-        for end in ends:
-            group_id = end["options"].get("group_id")
-            # Celery gives the body of a chord the id of its header.
-            if group_id not in {None, message.group_id} and tracks(task_of(end["task"], end["kwargs"])):
+        groups = [end["options"].get("group_id") for end in ends]
+        for end, group_id in zip(ends, groups, strict=True):
+            if group_id not in headers and tracks(task_of(end["task"], end["kwargs"])):
                 member = Member(id=end["options"]["task_id"], group_id=group_id)
                 level.append(member)
                 announced.append((end, member))
+        headers.update(groups)
         if level:
             levels.append(tuple(level))
-    if own is None and not levels:
-        return Place()
     flow = Flow(levels=tuple(levels))
     return Place(
-        flow=flow,
+        flow=flow if levels else None,
         within=flow.groups_around(message.job_id),
         canvas_group=own,
         announced=tuple(announced),

@@ -75,8 +75,8 @@ class CeleryPorts:
         with app.producer_or_acquire() as producer:
             app.amqp.send_untracked(producer, kept.task, kept.message(), **kept.options)
 
-    def dependents(self, message: bytes) -> tuple[str, ...]:
-        return Kept(message).dependents()
+    def followers(self, message: bytes) -> tuple[str, ...]:
+        return Kept(message).followers()
 
     def queue_is_empty(self, queue: str) -> bool | None:
         with self._runtime.app.connection_for_read() as connection:

@@ -41,7 +41,7 @@ class Ports(Protocol):
     def publish_again(self, job: JobRecord, message: bytes) -> None:
         """Send a job's message from the store to the broker."""
 
-    def dependents(self, message: bytes) -> tuple[str, ...]:
+    def followers(self, message: bytes) -> tuple[str, ...]:
         """Ids of jobs that only this message's success would publish: its chain's, its chord's body."""
 
     def queue_is_empty(self, queue: str) -> bool | None:

@@ -21,12 +21,12 @@ def kitchens(redis_server):
 
         def make(store=""):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="jobtrack-canvas-"))
-            kitchen = Kitchen(Path(folder), redis_server.new_database(), store)
+            kitchen = Kitchen(Path(folder), redis_server.new_database(), store and f"{store}{folder}/jobs.db")
             stack.callback(kitchen.close)
             stack.enter_context(kitchen.worker())
             return kitchen
 
-        yield make(), make(redis_server.new_database())
+        yield make(), make("sqlite:///")
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

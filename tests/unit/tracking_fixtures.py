@@ -62,7 +62,7 @@ class RememberingPorts:
     def publish_again(self, job, message):
         self.published.append(job.id)
 
-    def dependents(self, message):
+    def followers(self, message):
         return ()
 
     def queue_is_empty(self, queue):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 from celery import Celery, chain, chord, group
@@ -105,6 +106,21 @@ def _add_tasks(app: Celery, folder: Path, options: dict[str, object]) -> None:
             "index": request.group_index,
             "has_chord": request.chord is not None,
         }
+
+    @app.task(name="canvas.group_title", bind=True, **options)
+    def group_title(self) -> object:
+        """The title of the group of jobs that it is part of, as a tracked task sees it."""
+        found = self.job_group
+        return None if found is None else found.title
+
+    @app.task(name="canvas.die", **options)
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    @app.task(name="canvas.plain", shared=False)
+    def plain(divisor: int) -> float:
+        """A task that is not tracked by itself."""
+        return 1 / divisor
 
     @app.task(name="canvas.spawn", bind=True, **options)
     def spawn(self, n: int) -> int:
