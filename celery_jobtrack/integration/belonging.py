@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.errors import JobTrackError
@@ -76,7 +75,9 @@ class Belonging:
         )
         if self._name == CHORD_UNLOCK and self._sees_canvas:
             self._place_body_of_chord()
-        elif self._heads_chord or (self._place.flow is not None and (given is None or given.flow is None)):
+        elif self._header_id is not None or (
+            self._place.flow is not None and (given is None or given.flow is None)
+        ):
             self._mark(self._place.flow or Flow())
         return self._place
 
@@ -132,13 +133,11 @@ class Belonging:
         return self._place.canvas_group is not None
 
     @property
-    def _heads_chord(self) -> bool:
-        """Whether it is in the header of a chord that may show up as a group: the body is not in it."""
+    def _header_id(self) -> str | None:
+        """The group of Celery's that is the header of a chord, if the message is in one that may show up."""
         flow = self._place.flow
-        wanted = (
-            self._sees_canvas and self._headers.get("group") is not None and bool(self._embed.get("chord"))
-        )
-        return wanted and (self._joins or (flow is not None and not flow.asked_for))
+        shows_up = self._joins or (flow is not None and not flow.asked_for)
+        return self._headers.get("group") if self._sees_canvas and shows_up else None
 
     def _tracks(self, task: str) -> bool:
         return self._runtime.tracks(task)
@@ -173,13 +172,14 @@ class Belonging:
         self._runtime.announced.add(member.id)
 
     def _mark(self, flow: Flow) -> None:
-        mark(self._embed, flow.put_beside(self._headers["group"]) if self._heads_chord else flow)
+        mark(self._embed, flow, header=self._header_id)
 
     def _place_body_of_chord(self) -> None:
         """Backends that cannot count have a task wait for a chord's header, and send its body."""
         body, header_id = self._body[1].get("callback"), next(iter(self._body[0]), None)
         if isinstance(body, dict) and isinstance(header_id, str) and not body["options"].get("job_group"):
-            mark({"chord": body}, replace(marked({"chord": body}) or Flow(), beside=header_id))
+            embed = {"chord": body}
+            mark(embed, marked(embed) or Flow(), header=header_id)
 
 
 def _nothing(_: str) -> bool:

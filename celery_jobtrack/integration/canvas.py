@@ -70,16 +70,23 @@ def levels_after(embed: Mapping[str, Any]) -> Iterator[tuple[_Sig, list[_Sig]]]:
         following = next((end["options"]["chord"] for end in ends if end["options"].get("chord")), None)
 
 
-def mark(embed: Mapping[str, Any], flow: Flow) -> None:
+def mark(embed: Mapping[str, Any], flow: Flow, *, header: str | None = None) -> None:
     """Have every task that follows a message carry its flow.
 
     The signatures are those of a message that is about to be sent, which are nobody else's.
+
+    Args:
+        embed: What follows the message.
+        flow: The flow.
+        header: The Celery group of the message, if that is the header of a chord: its body carries the
+            same id, and is not in the group.
     """
-    dumped = {"v": VERSION, "flow": flow.dump()}
-    for step in embed.get("chain") or ():
-        _mark(step, dumped)
-    if embed.get("chord"):
-        _mark(embed["chord"], dumped)
+    chord = embed.get("chord")
+    if header is not None and chord:
+        _mark(chord, flow.put_beside(header), further=False)
+    for each in (*(embed.get("chain") or ()), chord):
+        if each:
+            _mark(each, flow)
 
 
 def marked(embed: Mapping[str, Any]) -> Flow | None:
@@ -132,20 +139,25 @@ def _ends(signature: _Sig) -> Iterator[_Sig]:
             yield signature
 
 
-def _mark(signature: _Sig, dumped: dict[str, Any]) -> None:
+def _mark(signature: _Sig, flow: Flow, *, further: bool = True) -> None:
+    """Mark a signature, all that is in it and, unless told otherwise, all that follows it.
+
+    The body of a chord keeps what it carries: it may be met again by a replacement in the header.
+    """
     options = signature["options"]
     known = _flow_of(signature)
-    if known is not None and known.beside is not None:
-        # The body of a chord, in a task of its header that is replaced.
-        return
-    # Also where it is no task itself: a chord hands its options on to its header and its body.
-    options["headers"] = {**(options.get("headers") or {}), KEY: dumped}
-    for inner in _inside(signature):
-        _mark(inner, dumped)
-    for step in options.get("chain") or ():
-        _mark(step, dumped)
-    if options.get("chord"):
-        _mark(options["chord"], dumped)
+    if known is None or known.beside is None:
+        # Also where it is no task itself: a chord hands its options on to its header and its body.
+        options["headers"] = {
+            **(options.get("headers") or {}),
+            KEY: {"v": VERSION, "flow": flow.dump()},
+        }
+        for inner in _inside(signature):
+            _mark(inner, flow, further=further)
+    if further:
+        for step in (*(options.get("chain") or ()), options.get("chord")):
+            if step:
+                _mark(step, flow)
 
 
 def _flow_of(signature: _Sig) -> Flow | None:

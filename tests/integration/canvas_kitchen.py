@@ -90,5 +90,5 @@ class Kitchen:
         self.app.backend._pending_results.concrete.clear()
         gc.collect()
         self.app.backend.result_consumer.stop()
-        self.app.backend.client.close()
+        self.app.backend.client.connection_pool.disconnect()
         self.app.close()
