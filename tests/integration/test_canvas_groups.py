@@ -297,5 +297,5 @@ def test_canvas_group_can_be_cancelled(kitchen, jobtrack):
     found = jobtrack.groups.get(result.id).cancel()
     found.wait(BOUND)
     assert (found.refresh().state, found.totals.revoked) == ("CANCELLED", 3)
-    wait_until(lambda: result.ready(), BOUND, "the results were not told")
+    wait_until(result.ready, BOUND, "the results were not told")
     assert [each.state for each in result] == ["REVOKED"] * 3

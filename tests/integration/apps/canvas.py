@@ -70,7 +70,8 @@ def _add_tasks(app: Celery, folder: Path, options: dict[str, object]) -> None:
     @app.task(name="canvas.flaky", bind=True, max_retries=3, **options)
     def flaky(self, value: int, failures: int = 1) -> int:
         if self.request.retries < failures:
-            raise self.retry(exc=ConnectionError("try again"), countdown=0)
+            # Without a pause Celery may store RETRY after the next try has stored its SUCCESS.
+            raise self.retry(exc=ConnectionError("try again"), countdown=1)
         return value
 
     @app.task(name="canvas.log_result", **options)
