@@ -72,6 +72,7 @@ class Belonging:
             asked=self._asked,
             replaced=running if running is not None and running.replacing else None,
             tracks=self._tracks if self._sees_canvas else _nothing,
+            above=self._runtime.lineage.above,
         )
         if self._name == CHORD_UNLOCK and self._sees_canvas:
             self._place_body_of_chord()

@@ -30,6 +30,8 @@ class Header:
     """The jobs of its flow that end with this one if it does not succeed."""
     flow: Flow | None = None
     """What the rest of its canvas carries, too."""
+    callback_of: str | None = None
+    """The group whose callback the job is."""
 
     def dump(self) -> dict[str, Any]:
         """As it stands in the message."""
@@ -49,6 +51,8 @@ class Header:
             dumped["flow"] = self.flow.dump()
         elif self.within:
             dumped["within"] = list(self.within)
+        if self.callback_of is not None:
+            dumped["callback_of"] = self.callback_of
         return dumped
 
     @classmethod
@@ -73,6 +77,7 @@ class Header:
             within=within,
             part_of=part_of,
             flow=flow,
+            callback_of=found.get("callback_of"),
         )
 
     @classmethod

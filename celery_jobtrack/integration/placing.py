@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.integration.canvas import levels_after, marked, task_of
 from celery_jobtrack.integration.flow import Flow, Member
-from celery_jobtrack.integration.options import ancestors_of, group_id_of
+from celery_jobtrack.integration.options import group_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,6 +51,7 @@ def place(
     asked: Any,
     replaced: Running | None,
     tracks: Callable[[str], bool],
+    above: Callable[[str], tuple[str, ...]],
 ) -> Place:
     """Find where a message belongs.
 
@@ -60,14 +61,19 @@ def place(
         asked: The option ``job_group``.
         replaced: The running job of whose replacement the message is a part.
         tracks: Whether jobs of a task are tracked by themselves.
+        above: Gives the groups of which a group is a member.
     """
     if given is not None and given.flow is not None:
         return _in_flow(message, given.flow, tracks)
     if replaced is not None:
         return _in_flow(message, _flow_of_replacement(replaced), tracks)
     if asked is not None:
-        return _as_asked(message, asked)
-    if given is not None and given.group_id is not None:
+        group_id = group_id_of(asked)
+        assert group_id is not None
+        given_within = given.within if given is not None else ()
+        within = tuple(dict.fromkeys((*given_within, *above(group_id))))
+        return _as_asked(message, group_id, within)
+    if given is not None:
         return Place(group_id=given.group_id, within=given.within)
     followed = marked(message.embed)
     if followed is not None:
@@ -96,12 +102,11 @@ def _flow_of_replacement(running: Running) -> Flow:
     return Flow(levels=((Member(id=job_id, group_id=header.group_id),),), within=header.within)
 
 
-def _as_asked(message: Message, asked: Any) -> Place:
+def _as_asked(message: Message, group_id: str, within: tuple[str, ...]) -> Place:
     """Somebody gave it a group, which a chain or a chord hands on to its first tasks.
 
     Who gives each task of a chain a group wants each of them counted.
     """
-    group_id, within = group_id_of(asked), ancestors_of(asked)
     each = any(step["options"].get("job_group") for step in message.embed.get("chain") or ())
     ends: list[Any] = []
     for number, (following, reached) in enumerate([] if each else levels_after(message.embed)):

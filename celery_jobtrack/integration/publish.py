@@ -175,6 +175,7 @@ class Publication:
             within=place.within,
             part_of=() if place.flow is None else place.flow.members_after(self.job_id),
             flow=place.flow,
+            callback_of=given.callback_of if given else None,
         )
 
     def _header_alone(self, header: Header) -> Header:

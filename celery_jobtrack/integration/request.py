@@ -97,5 +97,6 @@ class TrackedRequest(Request):
             group_id=header.group_id,
             part_of=header.part_of,
             retries=self.request_dict.get("retries") or 0,
+            callback_of=header.callback_of,
         )
         settle_from_main(runtime, origin, JobState.FAILURE, Reason.WORKER_LOST, describe(error))

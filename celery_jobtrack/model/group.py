@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.callback import Callback
     from celery_jobtrack.model.job import JobRecord
 
+GROUP_TASK = "celery_jobtrack.group"
+"""The task of the job that stands for a group among the members of its parent; nothing ever runs it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
@@ -316,13 +319,7 @@ def count_end(group: GroupRecord, job: JobRecord, now: datetime, *, filling: boo
     every = group.progress_every
     if every and group.totals.final % every == 0:
         causes += (Cause(kind=EventKind.PROGRESSED, step=group.totals.final),)
-    if causes and group.started_at is None:
-        # An event of its end must not come before that of its start.
-        group, causes = group.evolve(started_at=now), (Cause(kind=EventKind.STARTED), *causes)
-        if group.state is GroupState.AWAITING:
-            group = group.evolve(state=GroupState.RUNNING)
-    settled, more = settle_up(group, now, filling=filling)
-    return settled, causes + more
+    return _caused(group, causes, now, filling=filling)
 
 
 def close(group: GroupRecord, now: datetime) -> GroupRecord:
@@ -341,10 +338,17 @@ def seal(group: GroupRecord, now: datetime, *, incomplete: bool, filling: bool) 
     untold = group.first_failure is None and group.state is not GroupState.CANCELLED
     if incomplete and untold and group.tells_failure:
         causes = (Cause(kind=EventKind.FAILED),)
-        if group.started_at is None:
-            group, causes = group.evolve(started_at=now), (Cause(kind=EventKind.STARTED), *causes)
     if incomplete and untold and group.cancels_on_failure:
         group = group.evolve(state=GroupState.CANCELLED, next_check_at=now)
+    return _caused(group, causes, now, filling=filling)
+
+
+def _caused(group: GroupRecord, causes: tuple[Cause, ...], now: datetime, *, filling: bool) -> Change:
+    """The group with these events behind that of its start, and with its completion if that is due."""
+    if causes and group.started_at is None:
+        group, causes = group.evolve(started_at=now), (Cause(kind=EventKind.STARTED), *causes)
+        if group.state is GroupState.AWAITING:
+            group = group.evolve(state=GroupState.RUNNING)
     settled, more = settle_up(group, now, filling=filling)
     return settled, causes + more
 

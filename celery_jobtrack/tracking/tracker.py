@@ -10,6 +10,8 @@ from celery_jobtrack.model.requests import Origin
 from celery_jobtrack.model.state import FINAL, STATE_AFTER, JobState
 from celery_jobtrack.tracking.announce import Announcer
 from celery_jobtrack.tracking.breaker import Breaker
+from celery_jobtrack.tracking.closing import Closing
+from celery_jobtrack.tracking.consequences import Consequences
 from celery_jobtrack.tracking.delivery import Delivery
 from celery_jobtrack.tracking.followers import Followers
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         EnqueueRequest,
         FinishRequest,
         GroupChanged,
+        RedriveRequest,
         RequeueRequest,
         RetryRequest,
         SettleRequest,
@@ -49,7 +52,8 @@ class Tracker:
         self.ports = ports
         self._ask = (breaker or Breaker()).call
         self.announcer = Announcer(ports)
-        self.delivery = Delivery(store, ports)
+        self.delivery = Delivery(store, ports, Consequences(self))
+        self.closing = Closing(self)
         self.followers = Followers(store, ports, lambda request, tell: self.settle(request, tell=tell))
         store.delivers = ports.delivers_here
 
@@ -83,6 +87,8 @@ class Tracker:
             self._end_followers(result.job, request.origin, tell=True)
         if result.events:
             self.handle(result.events)
+        if result.settled:
+            self._after_callback(request.origin)
         return result
 
     def retry(self, request: RetryRequest) -> Settled:
@@ -102,6 +108,15 @@ class Tracker:
         self._announce(result, state, origin.task)
         if result.events:
             self.handle(result.events)
+        if state.is_final:
+            self._after_callback(request.start.origin)
+        return result
+
+    def redrive(self, request: RedriveRequest) -> Settled:
+        """A job that did not succeed is about to be published again, as a new run."""
+        result = self._ask(self.store.redrive, request)
+        if result.job is not None:
+            self._announce(result, JobState.ENQUEUED, result.job.task)
         return result
 
     def requeue_lost(self, request: RequeueRequest) -> Settled:
@@ -123,6 +138,7 @@ class Tracker:
             self.followers.end(followers, request.origin, request.state, request.reason, tell=tell)
         result = self._ask(self.store.settle, request)
         self._after_settling(result, tell=tell)
+        self._after_callback(request.origin)
         return result
 
     def cancel(self, job_id: str) -> Settled:
@@ -182,6 +198,11 @@ class Tracker:
         if job.state in _UNSUCCESSFUL:
             followers = self.followers.of(origin)
             self.followers.end(followers, origin, job.state, job.reason, tell=tell)
+
+    def _after_callback(self, origin: Origin) -> None:
+        """A group's callback has ended: the group may have waited for it."""
+        if origin.callback_of is not None:
+            self.closing.look_at(origin.callback_of)
 
     def _tell_backend(self, job: JobRecord) -> None:
         self.ports.tell_backend(job, self.store.message(job.id))

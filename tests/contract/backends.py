@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy import func, select
 
 from celery_jobtrack.strategies.memory import MemoryStore
+from celery_jobtrack.strategies.redis.ids import pack_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +37,9 @@ class Backend(Protocol):
     def remains(self, store: RowStore) -> dict[str, int]:
         """What a store holds, by the name of the place, except for its version and its leases."""
 
+    def drop_job(self, store: Store, job_id: str) -> None:
+        """Take a job's record away, as somebody's hand would."""
+
 
 class MemoryBackend:
     name = "memory"
@@ -47,8 +51,11 @@ class MemoryBackend:
     def remains(self, store: RowStore) -> dict[str, int]:
         return _rows_in_memory(store)
 
+    def drop_job(self, store: RowStore, job_id: str) -> None:
+        del store._tables.jobs[job_id]
 
-class FrozenMemoryBackend:
+
+class FrozenMemoryBackend(MemoryBackend):
     """Whatever happens between two moves of the clock has one and the same time."""
 
     name = "memory-frozen"
@@ -57,9 +64,6 @@ class FrozenMemoryBackend:
     def fresh(self, clock: Clock) -> Iterator[RowStore]:
         begin = clock.time()
         yield MemoryStore(clock=lambda: begin + clock.offset())
-
-    def remains(self, store: RowStore) -> dict[str, int]:
-        return _rows_in_memory(store)
 
 
 class SqlBackend:
@@ -102,6 +106,11 @@ class SqlBackend:
             }
         return {name: count for name, count in counts.items() if count}
 
+    def drop_job(self, store: RowStore, job_id: str) -> None:
+        jobs = store._schema.jobs
+        with store._engine.begin() as connection:
+            assert connection.execute(jobs.delete().where(jobs.c.id == job_id)).rowcount == 1
+
 
 class RedisBackend:
     """One namespace for all tests; what a test left is deleted before the next."""
@@ -130,6 +139,10 @@ class RedisBackend:
         """Keys by their kind: what stands behind the root of the namespace, up to the first colon."""
         kinds = Counter(key.decode().partition("}:")[2].partition(":")[0] for key in self._keys())
         return {kind: count for kind, count in kinds.items() if kind not in CONSTANT_KEYS}
+
+    def drop_job(self, store: Store, job_id: str) -> None:
+        key = b"{jobtrack:default}:j:" + pack_id(job_id)
+        assert store._wire.send(b"*2\r\n$3\r\nDEL\r\n$%d\r\n%b\r\n" % (len(key), key)) == 1
 
 
 def _rows_in_memory(store: RowStore) -> dict[str, int]:

@@ -5,20 +5,40 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.config import check_seconds
 from celery_jobtrack.errors import InvalidPayload
+from celery_jobtrack.features.groups.given import callbacks_given
 from celery_jobtrack.features.groups.group import JobGroup
-from celery_jobtrack.features.groups.recorded import recorded
+from celery_jobtrack.features.groups.nesting import count_in_parent, parent_id_of
+from celery_jobtrack.integration.lineage import recorded
 from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
 from celery_jobtrack.model.group import GroupRecord
 from celery_jobtrack.model.names import check_name
 from celery_jobtrack.model.requests import GroupQuery, Page
-from celery_jobtrack.model.state import GroupState
+from celery_jobtrack.model.state import CallbackKind, GroupState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from celery_jobtrack.integration.runtime import Runtime
+    from celery_jobtrack.model.callback import Callback
+
+
+_ON_FAILURE = ("continue", "cancel")
+_USUAL: Mapping[str, Any] = MappingProxyType(
+    {
+        "description": "",
+        "payload": None,
+        "time_to_check": None,
+        "settle_after": 0.0,
+        "standing": True,
+        "on_failure": "continue",
+    }
+)
+"""What a group is made with where nothing else is said."""
 
 
 class Groups:
@@ -41,6 +61,14 @@ class Groups:
         time_to_check: float | None = None,
         settle_after: float = 0.0,
         standing: bool = True,
+        on_failure: str = "continue",
+        parent: JobGroup | str | None = None,
+        before: Any = None,
+        progress: Any = None,
+        every: int = 1,
+        then: Any = None,
+        catch: Any = None,
+        finally_: Any = None,
     ) -> JobGroup:
         """Create a group.
 
@@ -56,9 +84,20 @@ class Groups:
             standing: A standing group is used again and again: a job added after its completion
                 begins its next generation. With False it is a batch: it completes once, after
                 ``seal()``, and then takes no more jobs.
+            on_failure: ``"cancel"`` cancels the rest when the first member fails for good; with
+                ``"continue"`` the others go on.
+            parent: A group of which this one becomes a member, until its callbacks have ended.
+            before: The callback for the start: a signature, or a list of them. The job gets the group's id
+                as its first argument, unless the signature is immutable; so do the following.
+            progress: The callback for each time that ``every`` members more have ended.
+            every: For ``progress``.
+            then: The callback for the success of all members.
+            catch: The callback for the first failure.
+            finally_: The callback for the end, however it went.
 
         Raises:
-            InvalidPayload: A title, key, payload or time cannot be kept; or the key is taken.
+            InvalidPayload: A title, key, payload, time or callback cannot be kept; or the key is taken.
+            UnknownGroup, GroupCompleted, GroupCancelled: The parent takes no members.
         """
         record = self._record(
             title,
@@ -68,14 +107,44 @@ class Groups:
             time_to_check=time_to_check,
             settle_after=settle_after,
             standing=standing,
+            on_failure=on_failure,
         )
+        given = {
+            CallbackKind.BEFORE: before,
+            CallbackKind.PROGRESS: progress,
+            CallbackKind.THEN: then,
+            CallbackKind.CATCH: catch,
+            CallbackKind.FINALLY: finally_,
+        }
+        callbacks = callbacks_given(self._runtime, given, every=every)
+        parent_id = parent_id_of(self._runtime, parent)
+        return self._create(record.evolve(callbacks=callbacks, parent_id=parent_id))
+
+    def create_batch(
+        self,
+        title: str,
+        *,
+        callbacks: tuple[Callback, ...],
+        parent: JobGroup | str | None,
+        on_failure: str,
+        **about: Any,
+    ) -> JobGroup:
+        """Create a batch with callbacks that are checked already; see ``PendingBatch.dispatch``."""
+        attributes = {**_USUAL, **about, "standing": False, "on_failure": on_failure}
+        record = self._record(title, attributes.pop("key", None), **attributes)
+        parent_id = parent_id_of(self._runtime, parent)
+        return self._create(record.evolve(callbacks=callbacks, parent_id=parent_id))
+
+    def _create(self, record: GroupRecord) -> JobGroup:
         if not self._runtime.enabled:
             return JobGroup(self._runtime, record)
         created = self._runtime.store.create_group(record)
         if created.id != record.id:
             raise InvalidPayload(
-                f"key {key!r} is taken by group {created.title!r} ({created.id}); use get_or_create()"
+                f"key {record.key!r} is taken by group {created.title!r} ({created.id}); use get_or_create()"
             )
+        if record.parent_id is not None:
+            count_in_parent(self._runtime, created)
         return JobGroup(self._runtime, created)
 
     def get_or_create(self, key: str, title: str | None = None, **about: Any) -> JobGroup:
@@ -84,17 +153,10 @@ class Groups:
         Args:
             key: The unique name.
             title: What people call it; by default the key.
-            about: As in ``create``.
+            about: As in ``create``, callbacks and ``parent`` apart.
         """
         check_name("a group's key", key, InvalidPayload)
-        attributes = {
-            "description": "",
-            "payload": None,
-            "time_to_check": None,
-            "settle_after": 0.0,
-            "standing": True,
-            **about,
-        }
+        attributes = {**_USUAL, **about}
         record = self._record(key if title is None else title, key, **attributes)
         if not self._runtime.enabled:
             return JobGroup(self._runtime, record)
@@ -141,11 +203,14 @@ class Groups:
         time_to_check: float | None,
         settle_after: float,
         standing: bool,
+        on_failure: str,
     ) -> GroupRecord:
         if not isinstance(description, str):
             raise InvalidPayload(f"a group's description must be a string, not {description!r}")
         if not isinstance(standing, bool):
             raise InvalidPayload(f"standing must be True or False, not {standing!r}")
+        if on_failure not in _ON_FAILURE:
+            raise InvalidPayload(f"on_failure must be 'continue' or 'cancel', not {on_failure!r}")
         every = self._runtime.settings.time_to_check if time_to_check is None else time_to_check
         return GroupRecord(
             id=str(uuid.uuid4()),
@@ -156,6 +221,7 @@ class Groups:
             time_to_check=check_seconds("time_to_check", every, InvalidPayload),
             settle_after=check_seconds("settle_after", settle_after, InvalidPayload) if settle_after else 0.0,
             standing=standing,
+            cancels_on_failure=on_failure == "cancel",
             created_at=datetime.now(timezone.utc),
         )
 

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.errors import InvalidPayload, UnknownGroup
 from celery_jobtrack.features.groups import hold
-from celery_jobtrack.features.groups.recorded import recorded
+from celery_jobtrack.features.groups.following import callbacks_with_jobs
+from celery_jobtrack.features.groups.retrying import Retried, check_wanted, retry_members
+from celery_jobtrack.features.groups.sending import send_members, several
 from celery_jobtrack.features.groups.waiting import wait_for
 from celery_jobtrack.integration import bulk
 from celery_jobtrack.integration.cancelling import check_signal, terminate_members
+from celery_jobtrack.integration.lineage import recorded
 from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
+from celery_jobtrack.integration.redriving import check_ancestors, wait_again
 from celery_jobtrack.model.requests import JobQuery, Page
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.tracking.sweeper import Sweeper
@@ -20,6 +24,7 @@ from celery_jobtrack.tracking.sweeper import Sweeper
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from celery_jobtrack.features.groups.following import GroupCallback
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.dispatched import Dispatched
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
@@ -28,13 +33,15 @@ if TYPE_CHECKING:
 class JobGroup:
     """One group: what is recorded of it (as of when it was read), and what can be done with it.
 
-    ``id``, ``key``, ``title``, ``description``, ``payload``, ``state``, ``generation`` and the
-    other fields of its record are attributes; ``refresh()`` reads them again.
+    ``id``, ``key``, ``title``, ``description``, ``payload``, ``state``, ``outcome``, ``generation`` and
+    the other fields of its record are attributes; ``refresh()`` reads them again.
     """
 
     def __init__(self, runtime: Runtime, record: GroupRecord) -> None:
         self._runtime = runtime
         self.record = record
+        self._reopened_with: str | None = None
+        """The token of the hold that ``reopen`` took."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "record":
@@ -129,8 +136,11 @@ class JobGroup:
         self.record = changed.group
         return self
 
-    def seal(self) -> JobGroup:
+    def seal(self, *, incomplete: bool = False) -> JobGroup:
         """Say that a batch gets no more jobs: it completes when none is outstanding.
+
+        Args:
+            incomplete: Not all of its jobs could be dispatched, which is a failure of the batch.
 
         Raises:
             InvalidPayload: It is a standing group, which is never sealed.
@@ -142,7 +152,9 @@ class JobGroup:
             )
         if self._is_inert():
             return self
-        changed = self._runtime.tracker.change_group(self._runtime.store.seal_group(self.record.id))
+        changed = self._runtime.tracker.change_group(
+            self._runtime.store.seal_group(self.record.id, incomplete=incomplete)
+        )
         self.record = changed.group
         return self
 
@@ -187,13 +199,81 @@ class JobGroup:
         if self._is_inert():
             yield self
             return
-        token, store, group_id = uuid.uuid4().hex, self._runtime.store, self.record.id
-        store.begin_filling(group_id, token, hold.FILLING_LEASE)
-        try:
-            with hold.renewed(store, group_id, token):
-                yield self
-        finally:
-            self.record = self._runtime.tracker.change_group(store.end_filling(group_id, token)).group
+        with hold.held_open(self._runtime, self.record.id, after=self._became):
+            yield self
+
+    def add(self, signatures: Iterable[Any]) -> JobGroup:
+        """Add members and send them, also to a running batch and from inside of one of its members.
+
+        Args:
+            signatures: ``task.s(…)``, or batches that are not dispatched yet; any iterable, taken lazily.
+
+        Raises:
+            GroupCompleted: It is a batch and has completed; see ``reopen``.
+            GroupCancelled: It was cancelled, by somebody or by the first failure.
+            InvalidPayload: Something is no signature of a known task. Those before it are sent.
+        """
+        members = several(signatures)
+        if self._is_inert():
+            send_members(self._runtime, self, members, {})
+            return self
+        with hold.held_open(self._runtime, self.record.id, after=self._became):
+            # Whoever reopened the group did it for these.
+            self._let_go()
+            send_members(self._runtime, self, members, {})
+        return self
+
+    def reopen(self) -> JobGroup:
+        """Begin the next generation of a group that has completed, and hold it open for 30 seconds.
+
+        A batch keeps its numbers, and gets new events and callbacks. ``add`` ends the hold; a batch to which
+        nothing is added completes again.
+
+        Raises:
+            GroupCancelled: It is being cancelled, and has members that have not ended.
+        """
+        if self._is_inert():
+            return self
+        check_ancestors(self._runtime, self.record.id)
+        token = uuid.uuid4().hex
+        changed = self._runtime.store.reopen_group(
+            self.record.id, token, hold.FILLING_LEASE, keep_totals=not self.record.standing
+        )
+        self._let_go()
+        self._reopened_with = token
+        self.record = self._runtime.tracker.change_group(changed).group
+        wait_again(self._runtime, self.record.id)
+        return self
+
+    def retry_failed(
+        self, ids: Iterable[Any] | None = None, *, exception: Any = None, limit: int | None = None
+    ) -> Retried:
+        """Run members again that did not succeed, with the arguments they had: the same ids, a new run.
+
+        Without ``ids`` these are the members that failed and, in a batch that its first failure cancelled,
+        those that were cancelled with it; members of groups below included. A batch keeps its numbers, and
+        if all succeed now, its ``then`` callbacks follow; a standing group begins a generation.
+
+        Args:
+            ids: Only these members, jobs or their ids; also such as were cancelled or have expired.
+            exception: Only members that failed of this exception, a class (with its subclasses) or a name.
+            limit: How many at most, the newest first.
+
+        Raises:
+            GroupCancelled: It is being cancelled, and has members that have not ended.
+            InvalidPayload: An id is not that of a member; or an argument is wrong.
+            kombu.exceptions.OperationalError: The broker takes no message; what is not sent is still failed.
+        """
+        wanted = check_wanted(ids, exception, limit)
+        if self._is_inert():
+            return Retried()
+        retried = retry_members(self._runtime, self.refresh().record, wanted)
+        self.refresh()
+        return retried
+
+    def callbacks(self) -> tuple[GroupCallback, ...]:
+        """The group's callbacks, each with its job in the present generation."""
+        return callbacks_with_jobs(self._runtime, self.record)
 
     def wait(self, timeout: float | None = None) -> GroupStatus:
         """Wait until the group's present generation has completed.
@@ -208,6 +288,15 @@ class JobGroup:
             RuntimeError: Called inside of a task, where waiting can block every worker.
         """
         return wait_for(self, timeout)
+
+    def _became(self, record: GroupRecord) -> None:
+        self.record = record
+
+    def _let_go(self) -> None:
+        """End the hold that ``reopen`` took."""
+        token, self._reopened_with = self._reopened_with, None
+        if token is not None:
+            self._runtime.tracker.change_group(self._runtime.store.end_filling(self.record.id, token))
 
     def _is_inert(self) -> bool:
         """With ``jobtrack_enabled = False`` a group can be made and filled, and does nothing."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.errors import JobTrackError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from celery_jobtrack.integration.runtime import Runtime
+    from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.strategies.contract import Store
 
 logger = logging.getLogger(__name__)
@@ -21,7 +24,32 @@ FILLING_LEASE = 30.0
 
 
 @contextmanager
-def renewed(store: Store, group_id: str, token: str) -> Iterator[None]:
+def held_open(
+    runtime: Runtime, group_id: str, *, after: Callable[[GroupRecord], None] | None = None
+) -> Iterator[None]:
+    """Hold a group's completion open while the block runs; the hold ends by itself if the process dies.
+
+    Args:
+        runtime: Whose group it is.
+        group_id: The group's id.
+        after: Is given the group as it is when the hold has ended.
+
+    Raises:
+        UnknownGroup, GroupCompleted, GroupCancelled: It takes no members.
+    """
+    token, store = uuid.uuid4().hex, runtime.store
+    store.begin_filling(group_id, token, FILLING_LEASE)
+    try:
+        with _renewed(store, group_id, token):
+            yield
+    finally:
+        changed = runtime.tracker.change_group(store.end_filling(group_id, token))
+        if after is not None:
+            after(changed.group)
+
+
+@contextmanager
+def _renewed(store: Store, group_id: str, token: str) -> Iterator[None]:
     """Renew a hold that was taken for ``FILLING_LEASE`` seconds, until the block ends."""
     done = threading.Event()
 

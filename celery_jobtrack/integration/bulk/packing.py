@@ -35,6 +35,14 @@ class Call(NamedTuple):
         """Whether it is a task's own ``apply_async`` with the signature's arguments and nothing else."""
         return type(self.signature) is Signature
 
+    @property
+    def kind(self) -> Hashable | None:
+        """The same for calls of one task with the same options; None if that cannot be told."""
+        if not self.is_plain:
+            return None
+        options = {name: value for name, value in self.signature["options"].items() if name != "task_id"}
+        return _frozen((self.task.name, options)) if options else self.task.name
+
     def apply_async(self) -> None:
         """Call it. Nobody waits for the result, and a job that runs here does not collect it."""
         options = {**self.options, "task_id": self.job_id, "add_to_parent": False}
@@ -87,7 +95,7 @@ class Packer:
         return Call(signature, self._runtime.app.tasks[signature["task"]], job_id, options)
 
     def _pack(self, call: Call) -> Parcel | None:
-        key = _frozen((call.task.name, call.options)) if call.is_plain else None
+        key = call.kind
         shape = None if key is None else self._shapes.get(key)
         if shape is not None:
             return shape.parcel(call.job_id, call.signature["args"], call.signature["kwargs"])

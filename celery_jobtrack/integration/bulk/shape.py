@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery, Task
 from celery.app.amqp import AMQP, task_message
 from celery.app.routes import MapRoute
-from celery.utils.saferepr import saferepr
 
 from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.integration.bulk.gaps import Gaps, quoted, token
+from celery_jobtrack.integration.bulk.reprs import Repr
 from celery_jobtrack.integration.header import KEY
 from celery_jobtrack.integration.kept import pack, serialise
 from celery_jobtrack.integration.shown import Showing
@@ -92,9 +92,9 @@ class Shape:
         self._serializer = example.options.get("serializer") or app.conf.task_serializer
         self._check = task.__header__ if task.typing and hasattr(task, "__header__") else None
         self._show = Showing(runtime.settings, task)
-        self._longest = (app.amqp.argsrepr_maxsize, app.amqp.kwargsrepr_maxsize)
         deepest = app.conf.get("task_repr_maxlevels")
-        self._repr_options = {} if deepest is None else {"maxlevels": deepest}
+        self._argsrepr = Repr(app.amqp.argsrepr_maxsize, deepest)
+        self._kwargsrepr = Repr(app.amqp.kwargsrepr_maxsize, deepest)
         self._kept = None if example.request.message is None else self._learn_kept(body)
 
     @property
@@ -132,8 +132,8 @@ class Shape:
             except TypeError as error:
                 raise InvalidPayload(f"the arguments do not fit {self.name}: {error}") from error
         parcel = Shaped(self, job_id, args, kwargs)
-        parcel.argsrepr = saferepr(args, self._longest[0], **self._repr_options)
-        parcel.kwargsrepr = saferepr(kwargs, self._longest[1], **self._repr_options) if kwargs else "{}"
+        parcel.argsrepr = self._argsrepr(args)
+        parcel.kwargsrepr = self._kwargsrepr(kwargs)
         parcel.body = serialise(self.name, (args, kwargs, self._embed), self._serializer)
         parcel.request = EnqueueRequest(
             origin=self._origin_of(job_id, args, kwargs), message=self._keep(parcel)

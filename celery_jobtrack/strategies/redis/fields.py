@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.model.requests import Refusal
-from celery_jobtrack.model.state import TRANSITIONS, EventKind, GroupState, JobState, Outcome, Reason
+from celery_jobtrack.model.state import (
+    TRANSITIONS,
+    EventKind,
+    GroupOutcome,
+    GroupState,
+    JobState,
+    Outcome,
+    Reason,
+)
 from celery_jobtrack.strategies.contract import EVENT_CLAIM
 
 if TYPE_CHECKING:
@@ -101,6 +109,17 @@ GROUP: Mapping[str, int] = {
     "earlier_failed": 29,
     "earlier_revoked": 30,
     "earlier_skipped": 31,
+    # Not there while it is the present generation.
+    "base_generation": 32,
+    "cancels_on_failure": 33,
+    "tells_failure": 34,
+    "progress_every": 35,
+    "first_failure": 36,
+    # Of the present generation: whether its failure was told, and the last step that was.
+    "failure_told": 37,
+    "progressed": 38,
+    "needs_closing": 39,
+    "closed_at": 40,
 }
 EVENT: Mapping[str, int] = {
     "kind": 1,
@@ -112,6 +131,9 @@ EVENT: Mapping[str, int] = {
     "claimed_until": 7,
     "tries": 8,
     "error": 9,
+    "step": 10,
+    "outcome": 11,
+    "job_id": 12,
 }
 WORKER: Mapping[str, int] = {
     "name": 1,
@@ -164,7 +186,17 @@ REASONS: Mapping[Reason, int] = {
     Reason.DUPLICATE: 12,
     Reason.IGNORED: 13,
 }
-KINDS: Mapping[EventKind, int] = {EventKind.STARTED: 1, EventKind.COMPLETED: 2}
+KINDS: Mapping[EventKind, int] = {
+    EventKind.STARTED: 1,
+    EventKind.COMPLETED: 2,
+    EventKind.FAILED: 3,
+    EventKind.PROGRESSED: 4,
+}
+GROUP_OUTCOMES: Mapping[GroupOutcome, int] = {
+    GroupOutcome.SUCCEEDED: 1,
+    GroupOutcome.FAILED: 2,
+    GroupOutcome.CANCELLED: 3,
+}
 REFUSALS: Mapping[Refusal, int] = {
     Refusal.FINAL: 1,
     Refusal.OPEN: 2,
@@ -179,6 +211,8 @@ UNKNOWN_ORIGIN = 100
 """What a script answers that must know the whole message of a job, because the job is not recorded."""
 UNKNOWN_GROUP, CANCELLED_GROUP, COMPLETED_GROUP = 101, 102, 103
 """Why a group takes no member."""
+CANCELLING_GROUP = 104
+"""Why none of its members can run again."""
 
 
 def _named(members: Mapping[Enum, int]) -> dict[str, int]:
@@ -205,12 +239,14 @@ IN_LUA: Mapping[str, Mapping[str, object]] = {
     "OUTCOME": _named(OUTCOMES),  # type: ignore[arg-type]
     "REASON": _named(REASONS),  # type: ignore[arg-type]
     "KIND": _named(KINDS),  # type: ignore[arg-type]
+    "GROUP_OUTCOME": _named(GROUP_OUTCOMES),  # type: ignore[arg-type]
     "REFUSAL": _named(REFUSALS),  # type: ignore[arg-type]
     "SAY": {
         "unknown_origin": UNKNOWN_ORIGIN,
         "unknown_group": UNKNOWN_GROUP,
         "cancelled_group": CANCELLED_GROUP,
         "completed_group": COMPLETED_GROUP,
+        "cancelling_group": CANCELLING_GROUP,
     },
     "C": {
         "page": PAGE,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.errors import UnknownGroup
+from celery_jobtrack.errors import GroupCancelled, UnknownGroup
 from celery_jobtrack.model.group import describe_status
 from celery_jobtrack.model.requests import GroupChanged
 from celery_jobtrack.strategies.redis.base import RedisBase
-from celery_jobtrack.strategies.redis.fields import GROUP, UNKNOWN_GROUP
+from celery_jobtrack.strategies.redis.fields import CANCELLING_GROUP, GROUP, UNKNOWN_GROUP
 from celery_jobtrack.strategies.redis.group_records import (
     dump_numbers,
     dump_texts,
@@ -17,6 +17,7 @@ from celery_jobtrack.strategies.redis.group_records import (
     load_event,
     load_events,
     load_group,
+    title_of,
 )
 from celery_jobtrack.strategies.redis.ids import pack_id, pack_name, unpack_id
 from celery_jobtrack.strategies.redis.job_records import load_job
@@ -80,6 +81,13 @@ class GroupOperations(RedisBase):
     def end_filling(self, group_id: str, token: str) -> GroupChanged:
         return self._change("end_filling", group_id, pack_id(token))
 
+    def reopen_group(self, group_id: str, token: str, seconds: float, *, keep_totals: bool) -> GroupChanged:
+        kept = b"1" if keep_totals else b"0"
+        return self._change("reopen_group", group_id, pack_id(token), _microseconds(seconds), kept)
+
+    def close_group(self, group_id: str) -> GroupChanged:
+        return self._change("close_group", group_id)
+
     def recompute_group(self, group_id: str) -> GroupChanged:
         """Count in pieces, so that a large group does not keep the server from its other work.
 
@@ -114,6 +122,11 @@ class GroupOperations(RedisBase):
         if answer[0] != 1:
             if answer[0] == UNKNOWN_GROUP:
                 raise _unknown(group_id)
+            if answer[0] == CANCELLING_GROUP:
+                raise GroupCancelled(
+                    f"group {title_of(answer[1])!r} ({group_id}) is being cancelled: {answer[2]} of its "
+                    "members have not ended; reopen it when they have"
+                )
             raise refused(answer[0], group_id, answer[1])
         _, numbers, texts, event, drift = answer
         return GroupChanged(

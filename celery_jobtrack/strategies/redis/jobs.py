@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.errors import GroupCancelled, GroupCompleted, UnknownGroup, UnknownJob
 from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
-from celery_jobtrack.model.state import STATE_AFTER, Outcome
+from celery_jobtrack.model.state import REDRIVEN, STATE_AFTER, Outcome
 from celery_jobtrack.strategies.redis.base import RedisBase
 from celery_jobtrack.strategies.redis.fields import (
     CANCELLED_GROUP,
+    CANCELLING_GROUP,
     COMPLETED_GROUP,
     OUTCOMES,
     REASONS,
@@ -20,7 +21,7 @@ from celery_jobtrack.strategies.redis.fields import (
     UNKNOWN_ORIGIN,
 )
 from celery_jobtrack.strategies.redis.group_records import load_events, title_of
-from celery_jobtrack.strategies.redis.ids import pack_id
+from celery_jobtrack.strategies.redis.ids import pack_id, unpack_id
 from celery_jobtrack.strategies.redis.job_records import (
     dump_error,
     dump_origin,
@@ -29,15 +30,18 @@ from celery_jobtrack.strategies.redis.job_records import (
     load_job,
     load_last_attempt,
 )
-from celery_jobtrack.strategies.redis.packing import to_microseconds, whole
+from celery_jobtrack.strategies.redis.packing import pack, to_microseconds, whole
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from celery_jobtrack.errors import JobTrackError
     from celery_jobtrack.model.job import JobRecord, Progress
     from celery_jobtrack.model.requests import (
         EnqueueRequest,
         FinishRequest,
         Origin,
+        RedriveRequest,
         RequeueRequest,
         RetryRequest,
         SettleRequest,
@@ -53,14 +57,41 @@ class JobTransitions(RedisBase):
 
     def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
         origin = request.origin
-        answer = self._ask("enqueue", pack_id(origin.job_id), dump_origin(origin), *_message(request.message))
+        answer = self._ask(
+            "enqueue",
+            pack_id(origin.job_id),
+            dump_origin(origin),
+            *_message(request.message),
+            b"1" if request.published else b"0",
+        )
         if answer[0] > 1:
             raise refused(answer[0], origin.group_id or "", answer[1])
         return EnqueueResult(job=partial(load_job, origin.job_id, answer[1]), created=answer[0] == 1)
 
+    def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
+        if not requests:
+            return ()
+        group_id = requests[0].origin.group_id
+        flags = "".join(str((request.message is not None) + 2 * request.published) for request in requests)
+        arguments = [b"" if group_id is None else pack_id(group_id), flags.encode()]
+        for request in requests:
+            origin = request.origin
+            arguments += (pack_id(origin.job_id), dump_origin(origin), request.message or b"")
+        answer = self._ask("enqueue_many", *arguments)
+        if answer[0] != 1:
+            raise refused(answer[0], group_id or "", answer[1])
+        return [
+            EnqueueResult(
+                job=partial(load_job, request.origin.job_id, answer[at + 1]), created=bool(answer[at])
+            )
+            for at, request in zip(range(1, len(answer), 2), requests, strict=True)
+        ]
+
     def start(self, request: StartRequest) -> StartResult:
         job_id = request.origin.job_id
-        refusal, settled, raw, event = self._with_origin("start", request, self._claimant())
+        within = request.origin.within
+        more = (pack([pack_id(group_id) for group_id in within]),) if within else ()
+        refusal, settled, raw, event = self._with_origin("start", request, self._claimant(), *more)
         return StartResult(
             job=partial(load_job, job_id, raw),
             attempt=None if refusal else partial(load_last_attempt, job_id, raw),
@@ -91,6 +122,7 @@ class JobTransitions(RedisBase):
             b"%d" % STATES[STATE_AFTER[request.outcome]],
             b"" if request.reason is None else b"%d" % REASONS[request.reason],
             dump_error(request.error),
+            *(() if request.result is None else (request.result,)),
         )
         return _settled(request.start.origin.job_id, answer)
 
@@ -120,6 +152,19 @@ class JobTransitions(RedisBase):
         answer = self._ask(
             "requeue", pack_id(request.job_id), pack_id(request.token), dump_error(request.error)
         )
+        return _settled(request.job_id, answer)
+
+    def redrive(self, request: RedriveRequest) -> Settled:
+        answer = self._ask(
+            "redrive",
+            pack_id(request.job_id),
+            b"".join(b"%d" % STATES[state] for state in request.only_from & REDRIVEN),
+            *_message(request.message),
+        )
+        if answer[0] == CANCELLING_GROUP:
+            raise refused(answer[0], unpack_id(answer[2]), answer[1])
+        if not answer[1]:
+            raise UnknownJob(f"job {request.job_id!r} was never recorded, so it cannot run again")
         return _settled(request.job_id, answer)
 
     def record_progress(self, job_id: str, token: str, progress: Progress) -> bool:
@@ -160,12 +205,17 @@ def _in_two_steps(ask: Any, origin: Origin) -> Any:
 
 
 def refused(code: int, group_id: str, texts: bytes) -> JobTrackError:
-    """Why a group takes no member, in words."""
+    """Why a group takes no member, or lets none run again, in words."""
     if code == UNKNOWN_GROUP:
         return UnknownGroup(f"group {group_id!r} is not recorded; create it with jobtrack.groups.create()")
     title = title_of(texts)
     if code == CANCELLED_GROUP:
         return GroupCancelled(f"group {title!r} ({group_id}) was cancelled and takes no more members")
+    if code == CANCELLING_GROUP:
+        return GroupCancelled(
+            f"group {title!r} ({group_id}) is being cancelled: none of its members can run again "
+            "before all have ended"
+        )
     assert code == COMPLETED_GROUP
     return GroupCompleted(f"batch {title!r} ({group_id}) has completed and takes no more members")
 

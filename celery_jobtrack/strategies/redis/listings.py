@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 1000
 """How many records one script looks at in search of those that a filter wants; some milliseconds."""
+LISTED_PAGES = 50
+"""How many pages of a group's members one script looks at."""
 SCRIPTS = 10
 """How many such scripts make one page, at most. What is not found then is left to the next page."""
 
@@ -42,6 +44,33 @@ class Listings(RedisBase):
     def message(self, job_id: str) -> bytes | None:
         found: bytes | None = self._run("message", pack_id(job_id))
         return found
+
+    def results(self, job_ids: Sequence[str]) -> Mapping[str, bytes]:
+        found: dict[str, bytes] = {}
+        for at in range(0, len(job_ids), LOOKED_AT):
+            some = job_ids[at : at + LOOKED_AT]
+            results = self._ask("results", *[pack_id(job_id) for job_id in some])
+            found |= {
+                job_id: result for job_id, result in zip(some, results, strict=True) if result is not False
+            }
+        return found
+
+    def members(self, group_id: str, limit: int, cursor: str | None = None) -> Page:
+        """A page may be short, or empty, where members were pruned, and still not the last."""
+        begin = b"0" if cursor is None else _seq_of(cursor)
+        items: list[JobRecord] = []
+        for _ in range(SCRIPTS):
+            left = b"%d" % (limit - len(items))
+            following, *found = self._ask(
+                "members_page", pack_id(group_id), begin, left, b"%d" % LISTED_PAGES
+            )
+            items += [load_job(unpack_id(found[at]), found[at + 1]) for at in range(0, len(found), 2)]
+            if following is False:
+                return Page(items=tuple(items))
+            begin = b"%d" % following
+            if len(items) >= limit:
+                break
+        return Page(items=tuple(items), cursor=begin.decode())
 
     def jobs(self, query: JobQuery) -> Page:
         """A page may be short, or empty, and still not the last: its cursor says so.

@@ -44,7 +44,7 @@ class SqlBase(RowStore):
         self._schema = Schema(table_prefix(namespace))
         self._dialect = self._url.get_backend_name()
         self._clock = Clock(self._dialect, clock_offset)
-        self._sql = Statements(self._schema, self._clock)
+        self._sql = Statements(self._schema, self._clock, self._dialect)
         self._engine: Engine = make_engine(self._url)
         self._reader: Engine = reading(self._engine)
         self._gate = ForkGate()

@@ -6,8 +6,5 @@
 open_group(ARGV[3])
 local refusal = refuses_members()
 if refusal then return pack({refusal, call('GET', root .. ':c:' .. ARGV[3]) or ''}) end
-local till = now + ARGV[5]
-set_hold(ARGV[4], till)
--- A filler that dies must not keep the group waiting for its next regular check.
-group[G.next_check_at] = math.min(group[G.next_check_at] or till, till)
+hold(ARGV[4], ARGV[5])
 return changed()

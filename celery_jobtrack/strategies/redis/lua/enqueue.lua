@@ -1,7 +1,7 @@
 -- uses: transition
 -- Record that a job is about to be published, and count it into its group.
 -- Guards: the group exists and takes members; a job that is known only has its gaps filled.
--- ARGV: 2 job, 3 origin, 4 '1' if there is a message, 5 message
+-- ARGV: 2 job, 3 origin, 4 '1' if there is a message, 5 message, 6 '1' if that is about to be published
 -- Writes the job, its group, the message. Gives [1 created | 0 known, job], or [why not, title].
 
 local id = ARGV[2]
@@ -11,6 +11,7 @@ local was = places(job)
 if job then
   local late = unpacked(ARGV[3])
   if job[J.state] == STATE.ENQUEUED and not job[J.published_at] then
+    if ARGV[6] ~= '1' then return pack({0, raw}) end
     job[J.published_at] = now
   elseif not job[J.enqueued_at] then
     job[J.enqueued_at] = now
@@ -29,11 +30,13 @@ end
 
 job = new_job(ARGV[3], STATE.ENQUEUED)
 job[J.enqueued_at] = now
+-- What has no message yet is published, or settled, by another job's end.
+if ARGV[6] ~= '1' then job[J.published_at] = nil end
 if job[J.group_id] then
   open_group(job[J.group_id])
   local refusal = refuses_members()
   if refusal then return pack({refusal, call('GET', root .. ':c:' .. job[J.group_id]) or ''}) end
-  join()
+  join(1)
   job[J.generation] = group[G.generation]
 end
 raw = commit(id, job, was, '')

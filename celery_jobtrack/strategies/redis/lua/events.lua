@@ -4,9 +4,11 @@
 -- :v:<id>   the event, until it is delivered or given up
 -- :vd       groups that have events, by the time from which their earliest may be delivered
 
--- An id that no other event has: a group's creation and a generation come once.
-local function event_id(kind, generation)
-  local what = string.format('%s\0%.0f\0%d\0%d', group_id, group[G.created_at], generation, kind)
+-- An id that no other event has: a group's creation and a generation come once, and so does a step in it.
+local function event_id(kind, generation, step)
+  -- Not '%s': it ends at the first zero byte, of which an id may have some.
+  local what = group_id .. string.format('\0%.0f\0%d\0%d', group[G.created_at], generation, kind)
+  if step > 0 then what = what .. string.format('\0%d', step) end
   local hex = redis.sha1hex(what)
   return string.format('%s-%s-5%s-8%s-%s',
     hex:sub(1, 8), hex:sub(9, 12), hex:sub(14, 16), hex:sub(18, 20), hex:sub(21, 32))
@@ -32,20 +34,23 @@ end
 
 -- Write the events that this operation causes, and claim the first that may be delivered.
 local function write_events(claimant)
-  if #kinds == 0 then return false end
-  for _, kind in ipairs(kinds) do
-    local id = event_id(kind[1], kind[2])
+  if #causes == 0 then return false end
+  for _, cause in ipairs(causes) do
+    local id = event_id(cause[1], cause[2], cause[3])
     local event = {
-      [E.kind] = kind[1],
+      [E.kind] = cause[1],
       [E.group_id] = group_id,
-      [E.generation] = kind[2],
+      [E.generation] = cause[2],
       [E.seq] = call('HINCRBY', root, 'events', 1),
       [E.created_at] = now,
+      [E.step] = cause[3] > 0 and cause[3] or nil,
+      [E.outcome] = cause[4],
+      [E.job_id] = cause[5],
     }
     call('SET', root .. ':v:' .. id, pack(event))
     if call('RPUSH', root .. ':ge:' .. group_id, id) == 1 then call('ZADD', root .. ':vd', now, group_id) end
   end
-  call('HINCRBY', root, 'pending', #kinds)
+  call('HINCRBY', root, 'pending', #causes)
   return claim_next(group_id, claimant)
 end
 

@@ -1,8 +1,9 @@
 -- uses: started
 -- Record how an attempt ended, and what follows for its job and its group.
 -- Guards: the attempt is open; of a closed one the outcome is kept as late and nothing else changes.
--- ARGV: those of started.lua, 10 outcome, 11 the job's state after it, 12 reason or '', 13 error or ''
--- Writes the job, its group, events. Gives [whether it was applied, job, event], or [100].
+-- ARGV: those of started.lua, 10 outcome, 11 the job's state after it, 12 reason or '', 13 error or '',
+--       14 what the job returned, if that is to be kept
+-- Writes the job, its group, events, the result. Gives [whether it was applied, job, event], or [100].
 
 if not find_attempt() then return pack({SAY.unknown_origin}) end
 local outcome, state = tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -26,4 +27,5 @@ else
   job[J.published_at] = outcome ~= OUTCOME.REPLACED and now or nil
 end
 raw, event = commit(id, job, was, ARGV[2])
+if ARGV[14] then call('SET', root .. ':r:' .. id, ARGV[14]) end
 return pack({1, raw, event})

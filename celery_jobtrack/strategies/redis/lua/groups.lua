@@ -9,10 +9,11 @@
 -- :go           groups that are over, by the time of their completion
 -- :ge:<id>      ids of the group's pending events in their order; :gu:<id> events that were given up
 --
--- An operation has one group in its hands, from open_group to save_group.
+-- An operation has one group in its hands, from open_group to save_group. What was not kept by the first
+-- versions is not there in their groups, and is written only where it is not what it mostly is.
 
 local group, group_id, group_was
-local kinds = {}
+local causes = {}
 
 local function open_group(id)
   group, group_id = nil, id
@@ -69,6 +70,13 @@ local function set_hold(token, till)
   group[G.fillers] = some and holds or nil
 end
 
+-- Hold the group's completion open. A filler that dies must not keep it waiting for its next regular check.
+local function hold(token, duration)
+  local till = now + duration
+  set_hold(token, till)
+  group[G.next_check_at] = math.min(group[G.next_check_at] or till, till)
+end
+
 local function microseconds(seconds)
   return math.floor(seconds * 1000000 + 0.5)
 end
@@ -80,26 +88,52 @@ local function refuses_members()
   if group[G.completed_at] and not group[G.standing] then return SAY.completed_group end
 end
 
--- Count a new member in. A completed standing group begins its next generation.
-local function join()
-  if group[G.completed_at] then
+-- The first generation whose members the totals count.
+local function base_generation()
+  return group[G.base_generation] or group[G.generation]
+end
+
+-- Whether a member of this generation is counted in the totals.
+local function counts(generation)
+  return generation and generation >= base_generation() and generation <= group[G.generation]
+end
+
+-- Begin the next generation of a group that is over: with the members that it has, or with none.
+local function reopen(keep_totals)
+  if keep_totals then
+    group[G.base_generation] = base_generation()
+  else
     for offset = 0, 4 do
       group[G.earlier_total + offset] = group[G.earlier_total + offset] + group[G.total + offset]
       group[G.total + offset] = 0
     end
     group[G.started], group[G.retrying], group[G.waiting] = 0, 0, 0
-    group[G.generation] = group[G.generation] + 1
-    group[G.state] = GROUP.AWAITING
-    group[G.started_at], group[G.completed_at] = nil, nil
     group[G.first] = group[G.members]
+    group[G.base_generation] = nil
   end
-  group[G.total] = group[G.total] + 1
+  group[G.generation] = group[G.generation] + 1
+  group[G.state] = GROUP.AWAITING
+  group[G.started_at], group[G.completed_at], group[G.closed_at] = nil, nil, nil
+  group[G.first_failure], group[G.failure_told], group[G.progressed] = nil, nil, nil
+  group[G.incomplete] = nil
+end
+
+-- Something is outstanding: look at the group again in time.
+local function expect()
   group[G.idle_since] = nil
   group[G.next_check_at] = group[G.next_check_at] or now + microseconds(group[G.time_to_check])
 end
 
-local function announce(kind)
-  kinds[#kinds + 1] = {kind, group[G.generation]}
+-- Count new members in. A completed standing group begins its next generation.
+local function join(count)
+  if group[G.completed_at] then reopen(false) end
+  group[G.total] = group[G.total] + count
+  expect()
+end
+
+-- An event that the operation causes: of its kind, and for some a step, an outcome, a job.
+local function announce(kind, step, outcome, job_id)
+  causes[#causes + 1] = {kind, group[G.generation], step or 0, outcome, job_id}
 end
 
 -- AWAITING becomes RUNNING, once per generation.
@@ -107,6 +141,21 @@ local function mark_started()
   if group[G.state] ~= GROUP.AWAITING or group[G.started_at] then return end
   group[G.state], group[G.started_at] = GROUP.RUNNING, now
   announce(KIND.STARTED)
+end
+
+-- An event of the group's end must not come before that of its start.
+local function mark_started_first()
+  if group[G.started_at] then return end
+  group[G.started_at] = now
+  if group[G.state] == GROUP.AWAITING then group[G.state] = GROUP.RUNNING end
+  announce(KIND.STARTED)
+end
+
+-- What a group that completes has come to.
+local function outcome_of_group()
+  if group[G.first_failure] or group[G.incomplete] then return GROUP_OUTCOME.FAILED end
+  if group[G.state] == GROUP.CANCELLED then return GROUP_OUTCOME.CANCELLED end
+  return group[G.failed] + group[G.revoked] > 0 and GROUP_OUTCOME.FAILED or GROUP_OUTCOME.SUCCEEDED
 end
 
 -- Complete the group if nothing holds it open; otherwise say when to look again.
@@ -128,10 +177,49 @@ local function settle_up()
     end
   end
   if not group[G.started_at] then announce(KIND.STARTED) end
+  announce(KIND.COMPLETED, 0, outcome_of_group())
   if not cancelled then group[G.state] = GROUP.COMPLETED end
   group[G.started_at], group[G.completed_at] = group[G.started_at] or now, now
   group[G.idle_since], group[G.next_check_at] = nil, nil
-  announce(KIND.COMPLETED)
+  -- What follows is done by whoever delivers the event, and is looked after until it is.
+  if group[G.needs_closing] then group[G.next_check_at] = now + microseconds(group[G.time_to_check]) end
+end
+
+-- Whether a group that is over waits for what follows its completion.
+local function awaits_closing()
+  return group[G.needs_closing] and not group[G.closed_at]
+end
+
+-- Something failed for good: tell it once in a generation, and cancel what is left if that is wanted.
+local function fail(job_id)
+  if group[G.tells_failure] and not group[G.failure_told] then
+    group[G.failure_told] = true
+    mark_started_first()
+    announce(KIND.FAILED, 0, nil, job_id)
+  end
+  if group[G.cancels_on_failure] then group[G.state], group[G.next_check_at] = GROUP.CANCELLED, now end
+end
+
+-- A member has ended: count it, and see what that means to the group. The first that fails is told of
+-- before the group may be complete.
+local function count_end(job_id, state)
+  local counter = G.succeeded + state - STATE.SUCCESS
+  group[counter] = group[counter] + 1
+  if state == STATE.FAILURE and not group[G.first_failure] and group[G.state] ~= GROUP.CANCELLED then
+    group[G.first_failure] = job_id
+    fail(job_id)
+  end
+  local every = group[G.progress_every]
+  if every then
+    -- A member that had ended may have run again, so a step may be reached twice.
+    local step = group[G.total] - outstanding()
+    if step % every == 0 and step > (group[G.progressed] or 0) then
+      group[G.progressed] = step
+      mark_started_first()
+      announce(KIND.PROGRESSED, step)
+    end
+  end
+  settle_up()
 end
 
 -- Which counter tells of members in this state that have not ended; nil if none does.

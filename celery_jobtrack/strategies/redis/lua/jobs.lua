@@ -4,6 +4,7 @@
 -- :j:<id>            the job, [state, generation, fields]; the two in front are read without the rest
 -- :a:<id>            its attempts but the last one, which lies inside of the job
 -- :b:<id>            its message, until it has succeeded
+-- :r:<id>            what it returned, if that is kept
 -- :t:<page>, :tp     every job by the order of recording, in pages, and which pages there are
 -- :s:<state>         what is in this state and has not succeeded, by the order of recording
 -- :e:<state>:<page>, :ep:<state>   what has ended so, by time, in pages, and which pages there are
@@ -75,6 +76,13 @@ local function remove_by_order(seq, id)
   if emptied then call('ZREM', root .. ':tp', emptied) end
 end
 
+-- Remove the entry of an end, which has its share in how many have succeeded.
+local function remove_end(state, number, id)
+  local emptied = remove_from(':e:' .. state, number, id)
+  if emptied then call('ZREM', root .. ':ep:' .. state, emptied) end
+  if state == STATE.SUCCESS then call('HINCRBY', root, 'succeeded', -1) end
+end
+
 local function close_for(worker, id)
   call('ZREM', root .. ':o:' .. worker, id)
   if call('EXISTS', root .. ':o:' .. worker) == 0 then call('SREM', root .. ':o', worker) end
@@ -86,16 +94,22 @@ local function forget(id)
     if state ~= STATE.SUCCESS then call('ZREM', root .. ':s:' .. state, id) end
   end
   call('ZREM', root .. ':x', id)
-  call('DEL', root .. ':a:' .. id)
+  call('DEL', root .. ':a:' .. id, root .. ':r:' .. id)
 end
 
 local closed_before
 
-local function write_job(id, job)
+-- The job as it lies in its key.
+local function job_value(job)
   local state, generation = job[J.state], job[J.generation] or false
   job[J.state], job[J.generation] = nil, nil
   local raw = pack({state, generation, job})
   job[J.state], job[J.generation] = state, generation or nil
+  return raw
+end
+
+local function write_job(id, job)
+  local raw = job_value(job)
   call('SET', root .. ':j:' .. id, raw)
   return raw
 end

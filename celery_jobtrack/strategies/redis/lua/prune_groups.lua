@@ -1,6 +1,6 @@
 -- uses: groups
 -- Remove groups that completed before a time, with the events that were given up.
--- Guards: no event is pending, no member is left.
+-- Guards: no event is pending, no member is left, and what follows the completion is done.
 -- ARGV: 2 time, 3 limit, 4 where to begin, 5 how many to look at
 -- Gives [how many were removed, where to go on or false].
 
@@ -10,7 +10,7 @@ local removed, kept = 0, 0
 for _, id in ipairs(rows) do
   if removed == limit then break end
   open_group(id)
-  if group[G.left] > 0 or call('EXISTS', root .. ':ge:' .. id) == 1 then
+  if group[G.left] > 0 or awaits_closing() or call('EXISTS', root .. ':ge:' .. id) == 1 then
     kept = kept + 1
   else
     local text = unpacked(call('GET', root .. ':c:' .. id))

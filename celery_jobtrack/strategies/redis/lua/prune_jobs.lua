@@ -21,15 +21,8 @@ local function is_kept(job)
   if only and not only[job[J.task]] or never[job[J.task]] then return true end
   if job[J.eta] and job[J.eta] >= before then return true end
   if not open_group(job[J.group_id]) then return false end
-  return job[J.generation] == group[G.generation] and not group[G.completed_at]
+  return counts(job[J.generation]) and not group[G.completed_at]
     or call('EXISTS', root .. ':ge:' .. group_id) == 1
-end
-
--- The entry of an end, which has its share in how many have succeeded.
-local function remove_end(number, id)
-  local emptied = remove_from(index, number, id)
-  if emptied then call('ZREM', root .. ':ep:' .. state, emptied) end
-  if state == STATE.SUCCESS then call('HINCRBY', root, 'succeeded', -1) end
 end
 
 -- Whether an entry is of this very end: a job that was dropped may have been recorded anew since.
@@ -38,9 +31,9 @@ local function is_its_end(job, page)
 end
 
 local function remove(id, job)
-  call('DEL', root .. ':j:' .. id, root .. ':a:' .. id, root .. ':b:' .. id)
+  call('DEL', root .. ':j:' .. id, root .. ':a:' .. id, root .. ':b:' .. id, root .. ':r:' .. id)
   remove_by_order(job[J.seq], id)
-  remove_end(job[J.ended], id)
+  remove_end(state, job[J.ended], id)
   if state ~= STATE.SUCCESS then call('ZREM', root .. ':s:' .. state, id) end
   if group and job[J.member] then
     remove_from(':m:' .. group_id, job[J.member], id)
@@ -61,7 +54,7 @@ while true do
     local job = load_job(rows[place])
     budget = budget - 1
     if not is_its_end(job, page) then
-      remove_end(page * C.page, rows[place])
+      remove_end(state, page * C.page, rows[place])
       if not job then forget(rows[place]) end
     elseif not is_kept(job) then
       remove(rows[place], job)

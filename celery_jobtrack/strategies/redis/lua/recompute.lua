@@ -1,5 +1,6 @@
 -- uses: change
--- Mend a group's counters, and complete what is done.
+-- Mend a group's counters, and complete what is done. One that is over is only looked at again while what
+-- follows its completion is not done.
 -- Guards: it is not over; the counters are mended only if nothing has changed since they were counted.
 -- ARGV: 2 claimant, 3 group, 4 numbers as they were when the count began, 5 members by state,
 --       6 microseconds after which a group that is being filled is looked at again
@@ -7,7 +8,7 @@
 
 if not open_group(ARGV[3]) then return pack({SAY.unknown_group}) end
 if group[G.completed_at] then
-  group[G.next_check_at] = nil
+  group[G.next_check_at] = awaits_closing() and now + microseconds(group[G.time_to_check]) or nil
   return changed()
 end
 local drift = false

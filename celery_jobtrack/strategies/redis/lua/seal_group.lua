@@ -1,12 +1,16 @@
 -- uses: change
--- Record that a batch gets no more members. Guard: it is not over.
+-- Record that a batch gets no more members; if its dispatch was abandoned that is a failure, which is told
+-- unless one was. Guard: it is not over.
 -- ARGV: 2 claimant, 3 group, 4 '1' if its dispatch was abandoned
 -- Writes the group, events. Gives [1, numbers, texts, event] or [101].
 
 if not open_group(ARGV[3]) then return pack({SAY.unknown_group}) end
 if not group[G.completed_at] then
   group[G.sealed] = true
-  if ARGV[4] == '1' then group[G.incomplete] = true end
+  if ARGV[4] == '1' then
+    group[G.incomplete] = true
+    if not group[G.first_failure] and group[G.state] ~= GROUP.CANCELLED then fail(nil) end
+  end
   settle_up()
 end
 return changed()

@@ -1,7 +1,8 @@
 -- uses: transition
 -- Record that an attempt starts, if the job may run.
 -- Guards: those of model/moves.py, in its order; a token that is known is the same call again.
--- ARGV: 2 claimant, 3 job, 4 token, 5 retries, 6 run, 7 worker, 8 reruns, 9 origin or ''
+-- ARGV: 2 claimant, 3 job, 4 token, 5 retries, 6 run, 7 worker, 8 reruns, 9 origin or '',
+--       10 further groups whose cancelling refuses the job, if there are any
 -- Writes the job with its attempt, its group, events.
 -- Gives [0 | refusal, whether the refusal ended the job, job, event], or [100] if it wants the origin.
 
@@ -34,10 +35,19 @@ else
   open_group(job[J.group_id])
 end
 
+local function is_cancelled()
+  if group and group[G.state] == GROUP.CANCELLED then return true end
+  for _, other in ipairs(ARGV[10] and unpacked(ARGV[10]) or {}) do
+    local its = call('GET', root .. ':g:' .. other)
+    if its and unpacked(its)[G.state] == GROUP.CANCELLED then return true end
+  end
+  return false
+end
+
 local refusal, reason
 if cancelled then
   refusal, reason = REFUSAL.CANCELLED, REASON.CANCELLED
-elseif group and group[G.state] == GROUP.CANCELLED then
+elseif is_cancelled() then
   refusal, reason = REFUSAL.GROUP_CANCELLED, REASON.GROUP_CANCELLED
 elseif job[J.expires_at] and now > job[J.expires_at] then
   refusal, reason = REFUSAL.EXPIRED, REASON.EXPIRED

@@ -13,14 +13,14 @@ end
 -- Count a job that arrived before its "enqueued" did into its group, if that still takes members.
 local function join_if_open(job)
   if job[J.group_id] and not refuses_members() then
-    join()
+    join(1)
     job[J.generation] = group[G.generation]
   end
 end
 
--- Whether the job is counted in its group's present generation.
+-- Whether the job is counted in its group's totals.
 local function is_counted(job)
-  return group and job[J.generation] == group[G.generation]
+  return group and counts(job[J.generation])
 end
 
 local function start_group(job)
@@ -31,11 +31,18 @@ local function end_job(job, reason)
   job[J.reason], job[J.finished_at] = reason, now
 end
 
+-- Number new members in the order of their recording: the number is a member's place in the index.
+local function number_members(jobs)
+  local next_number = group[G.members]
+  for place, job in ipairs(jobs) do job[J.member] = next_number + place - 1 end
+  group[G.members], group[G.left] = next_number + #jobs, group[G.left] + #jobs
+end
+
 -- Write the job, and its group with what the move means to it. Gives the job's value and the event
 -- that the caller may deliver, or false.
 local function commit(id, job, was, claimant)
   local state = job[J.state]
-  local group_changed = #kinds > 0
+  local group_changed = #causes > 0
   if is_counted(job) then
     if was[1] ~= state then
       local before, after = live_counter(was[1]), live_counter(state)
@@ -43,22 +50,18 @@ local function commit(id, job, was, claimant)
       if after then group[after] = group[after] + 1 end
       group_changed = group_changed or before or after or not was[1]
       if state >= STATE.SUCCESS then
-        local counter = G.succeeded + state - STATE.SUCCESS
-        group[counter] = group[counter] + 1
-        settle_up()
+        count_end(id, state)
         group_changed = true
       end
     end
   end
-  if group and not was[1] then
-    job[J.member] = group[G.members]
-    group[G.members], group[G.left] = group[G.members] + 1, group[G.left] + 1
+  local enters = group and not was[1]
+  if enters then
+    number_members({job})
     group_changed = true
   end
   local raw = save_job(id, job, was)
-  if not was[1] and job[J.member] then
-    file_under_page(':m:' .. group_id, job[J.member], job[J.seq], id)
-  end
+  if enters then file_under_page(':m:' .. group_id, job[J.member], job[J.seq], id) end
   if group_changed then save_group() end
   return raw, write_events(claimant)
 end
