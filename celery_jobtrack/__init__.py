@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.dispatched import Dispatched
     from celery_jobtrack.model.group import GroupStatus
     from celery_jobtrack.model.job import Attempt, JobRecord
+    from celery_jobtrack.model.result import Failure, NotKept, Pending, Result
     from celery_jobtrack.model.state import GroupState, JobState, Reason
     from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
@@ -28,6 +29,7 @@ _HOMES = {
     "Attempt": "model.job",
     "Dispatched": "model.dispatched",
     "DjangoTrackableTask": "django",
+    "Failure": "model.result",
     "GroupState": "model.state",
     "GroupStatus": "model.group",
     "Job": "features.job_classes",
@@ -35,7 +37,10 @@ _HOMES = {
     "JobRecord": "model.job",
     "JobState": "model.state",
     "JobTrack": "jobtrack",
+    "NotKept": "model.result",
+    "Pending": "model.result",
     "Reason": "model.state",
+    "Result": "model.result",
     "Store": "strategies.contract",
     "TrackableTask": "task",
     "TrackingStrategy": "strategies.tracking_strategy",
@@ -46,6 +51,7 @@ _MODULES = ("errors", "events")
 __all__ = [
     "Attempt",
     "Dispatched",
+    "Failure",
     "GroupState",
     "GroupStatus",
     "Job",
@@ -53,7 +59,10 @@ __all__ = [
     "JobRecord",
     "JobState",
     "JobTrack",
+    "NotKept",
+    "Pending",
     "Reason",
+    "Result",
     "Store",
     "TrackableTask",
     "TrackingStrategy",

@@ -12,6 +12,7 @@
     ├── GroupNotSet                 a task that must run in a group was given none
     ├── GroupCompleted              a batch that has completed takes no more members
     ├── GroupCancelled              a cancelled group takes no more members
+    ├── GroupNotCompleted           results were asked of a group that has not completed
     ├── InvalidPayload              arguments or options that cannot be sent or kept
     ├── DispatchFailed              a bulk dispatch was interrupted; it says what was sent
     ├── StoreUnavailable            the store does not answer, or refuses
@@ -73,6 +74,10 @@ class GroupCompleted(JobTrackError):
 
 class GroupCancelled(JobTrackError):
     """A cancelled group takes no more members."""
+
+
+class GroupNotCompleted(JobTrackError):
+    """Results were asked of a group that has not completed."""
 
 
 class InvalidPayload(JobTrackError, EncodeError, ValueError):

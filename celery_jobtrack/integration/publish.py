@@ -21,7 +21,7 @@ from celery_jobtrack.integration.belonging import Belonging
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import pack, serialise
-from celery_jobtrack.integration.options import OPTIONS, checked_tags
+from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags
 from celery_jobtrack.integration.origin import origin_of_message
 from celery_jobtrack.integration.running import Running, current
 from celery_jobtrack.integration.runtime import Runtime
@@ -176,6 +176,9 @@ class Publication:
             part_of=() if place.flow is None else place.flow.members_after(self.job_id),
             flow=place.flow,
             callback_of=given.callback_of if given else None,
+            store_result=checked_store_result(
+                self._own.get("store_result", given.store_result if given else None)
+            ),
         )
 
     def _header_alone(self, header: Header) -> Header:

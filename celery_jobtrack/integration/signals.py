@@ -125,7 +125,6 @@ def _origin_of_headers(job_id: str, task: str, headers: Mapping[str, Any], heade
         task=task,
         tags=header.tags,
         group_id=header.group_id,
-        within=header.within,
         part_of=header.part_of,
         retries=headers.get("retries") or 0,
         run=header.run,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from celery_jobtrack.model.eta import remaining
 from celery_jobtrack.model.event import Cause
 from celery_jobtrack.model.state import CallbackKind, EventKind, GroupOutcome, GroupState, JobState
 
@@ -173,6 +174,9 @@ class GroupStatus:
     filling: bool
     eta: datetime | None
     """When the last member should end at the rate of this generation so far; None if unknown."""
+    eta_low: datetime | None = None
+    eta_high: datetime | None = None
+    """Between which times that should be, nine times of ten, if it goes on as it went (see ``model.eta``)."""
 
     @property
     def outstanding(self) -> int:
@@ -218,15 +222,27 @@ def describe_status(
         started_at=group.started_at,
         completed_at=group.completed_at,
         filling=filling,
-        eta=_eta(group, now),
+        **_times(group, started, now),
     )
 
 
-def _eta(group: GroupRecord, now: datetime) -> datetime | None:
-    if group.started_at is None or group.is_over or not group.totals.final:
-        return None
-    each = (now - group.started_at) / group.totals.final
-    return now + each * group.outstanding
+def _times(group: GroupRecord, running: int, now: datetime) -> dict[str, datetime | None]:
+    """When the group should have completed, and between which times."""
+    if group.started_at is None or group.is_over:
+        return {"eta": None}
+    seconds = (now - group.started_at).total_seconds()
+    found = remaining(seconds=seconds, done=group.totals.final, left=group.outstanding, running=running)
+    if found is None:
+        return {"eta": None}
+    ends = {"eta": found.likely, "eta_low": found.low, "eta_high": found.high}
+    return {name: _after(now, seconds) for name, seconds in ends.items()}
+
+
+def _after(now: datetime, seconds: float) -> datetime | None:
+    try:
+        return now + timedelta(seconds=seconds)
+    except OverflowError:
+        return None  # beyond the calendar
 
 
 Change = tuple[GroupRecord, tuple[Cause, ...]]

@@ -6,7 +6,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.errors import InvalidPayload, UnknownGroup
+from celery_jobtrack.errors import GroupNotCompleted, InvalidPayload, UnknownGroup
 from celery_jobtrack.features.groups import hold
 from celery_jobtrack.features.groups.following import callbacks_with_jobs
 from celery_jobtrack.features.groups.retrying import Retried, check_wanted, retry_members
@@ -17,6 +17,7 @@ from celery_jobtrack.integration.cancelling import check_signal, terminate_membe
 from celery_jobtrack.integration.lineage import recorded
 from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
 from celery_jobtrack.integration.redriving import check_ancestors, wait_again
+from celery_jobtrack.integration.returned import results_of_members
 from celery_jobtrack.model.requests import JobQuery, Page
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.tracking.sweeper import Sweeper
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.dispatched import Dispatched
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
+    from celery_jobtrack.model.result import JobResult
 
 
 class JobGroup:
@@ -127,6 +129,27 @@ class JobGroup:
                 progress=progress,
                 max_outstanding=max_outstanding,
             )
+
+    def results(self, *, partial: bool = False) -> Iterator[JobResult]:
+        """What became of the group's jobs, in the order of their dispatch; read page by page.
+
+        Each is a ``Result``, a ``Failure``, a ``NotKept`` or, with ``partial``, a ``Pending``. Values are
+        kept of jobs with ``store_result = True`` only. They are those of the present generation.
+
+        Args:
+            partial: Whether to give what there is before the group has completed.
+
+        Raises:
+            GroupNotCompleted: The group has not completed.
+            UnknownGroup: The group is not recorded.
+        """
+        record = recorded(self._runtime, self.record.id)
+        if not partial and not record.is_over:
+            raise GroupNotCompleted(
+                f"group {record.title!r} ({record.id}) has {record.outstanding} of {record.totals.total} "
+                "jobs outstanding; wait() for it, or ask with partial=True"
+            )
+        return results_of_members(self._runtime.store, record)
 
     def mark_running(self) -> JobGroup:
         """Announce that the group has started, before its first job does."""

@@ -149,15 +149,9 @@ class SqlRows:
         self._driver.write(self._sql.let_go, parameters)
 
     def add_event(self, cause: Cause, group: GroupRecord) -> None:
-        about = {
-            "of_group_id": group.id,
-            "of_generation": group.generation,
-            "of_kind": cause.kind,
-            "of_step": cause.step,
-        }
         # What has run again may reach a step again, and fail after its dispatch did. The others come once.
         may_be_there = cause.kind in {EventKind.FAILED, EventKind.PROGRESSED}
-        if may_be_there and self._one(self._sql.event_of_step, **about) is not None:
+        if may_be_there and self.has_event(cause, group):
             return
         event = EventRecord(
             id=str(uuid.uuid4()),
@@ -174,6 +168,15 @@ class SqlRows:
         # The database numbers it; the group's lock keeps the numbers of one group in order.
         del values["seq"]
         self._driver.write(self._sql.insert_event, values)
+
+    def has_event(self, cause: Cause, group: GroupRecord) -> bool:
+        about = {
+            "of_group_id": group.id,
+            "of_generation": group.generation,
+            "of_kind": cause.kind,
+            "of_step": cause.step,
+        }
+        return self._one(self._sql.event_of_step, **about) is not None
 
     def event(self, event_id: str) -> EventRecord | None:
         row = self._one(self._sql.event, of_id=event_id)
