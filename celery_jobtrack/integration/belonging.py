@@ -120,6 +120,11 @@ class Belonging:
             logger.warning("job %s is recorded without its Celery group: %s", origin.job_id, error)
             return False
 
+    @property
+    def may_leave(self) -> bool:
+        """Whether nobody asked for the group that counts the job."""
+        return self._joins
+
     def leave(self) -> None:
         """What follows is not counted, either."""
         self._place = Place()

@@ -37,8 +37,10 @@ def leaves(signature: Any, app: Any) -> Iterator[Any]:
     if kind == "chunks":
         found, kind = found.group(), "group"
     if kind == "group":
+        options = {name: value for name, value in found.options.items() if name != "task_id"}
         for task in found.tasks:
-            yield from leaves(task, app)
+            leaf: Any = maybe_signature(task, app=app)
+            yield from leaves(leaf.clone(**options) if options else leaf, app)
     elif kind == "chain" and len(found.tasks) == 1 and not found.options:
         yield from leaves(found.tasks[0], app)
     elif kind != "chain" or found.tasks:
@@ -48,6 +50,20 @@ def leaves(signature: Any, app: Any) -> Iterator[Any]:
 def is_flow(signature: _Sig) -> bool:
     """Whether a signature is more than one task: a chain or a chord."""
     return signature.get("subtask_type") in {"chain", "chord"}
+
+
+def tasks_in(signature: _Sig) -> Iterator[str]:
+    """The names of the tasks that a signature is made of."""
+    if signature.get("subtask_type") in {"chain", "group", "chord"}:
+        for inner in _inside(signature):
+            yield from tasks_in(inner)
+    else:
+        yield signature["task"]
+
+
+def ends_in_one(signature: _Sig) -> bool:
+    """Whether a chain or a chord comes to a single task, whose id can be given."""
+    return len(list(_ends(signature))) == 1
 
 
 def levels_after(embed: Mapping[str, Any]) -> Iterator[tuple[_Sig, list[_Sig]]]:

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 from celery.app.amqp import AMQP
 from kombu.utils.objects import cached_property
 
-from celery_jobtrack.errors import ConfigurationError, GroupNotSet, InvalidPayload, StoreUnavailable
+from celery_jobtrack.errors import (
+    ConfigurationError,
+    GroupNotSet,
+    InvalidPayload,
+    JobTrackError,
+    StoreUnavailable,
+)
 from celery_jobtrack.integration.belonging import Belonging
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
@@ -119,10 +125,18 @@ class Publication:
         if header is None:
             return self._send(producer, self.name, self.message, **self.options)
         origin, kept = self._prepare(header)
-        if not self._belonging.join(origin):
+        joined = self._belonging.join(origin)
+        if joined:
+            try:
+                self._record(origin, kept, header)
+            except JobTrackError:
+                if not self._belonging.may_leave:
+                    raise
+                joined = False
+        if not joined:
             header = self._header_alone(header)
             origin, kept = self._prepare(header)
-        self._record(origin, kept, header)
+            self._record(origin, kept, header)
         try:
             return self._send(producer, self.name, self.message, **self.options)
         except Exception as error:

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 from amqp.exceptions import ConnectionError as BrokenConnection
-from celery import Task, chain, chord, group
+from celery import Task, group
 from kombu.exceptions import OperationalError
 from kombu.transport.memory import Channel
 
@@ -352,18 +352,6 @@ def test_signature_of_an_unregistered_task_is_refused(small, noop):
     with pytest.raises(errors.InvalidPayload, match=r"member 0: .*'gone.away'.*send_task"):
         small.jobtrack.dispatch_many([small.app.signature("gone.away")])
     assert small.recorded() == []
-
-
-@pytest.mark.parametrize("kind", ["chain", "group", "chord"])
-def test_canvas_in_a_dispatch_is_refused(small, noop, kind):
-    canvas = {
-        "chain": lambda: chain(noop.s(), noop.s()),
-        "group": lambda: group([noop.s(), noop.s()]),
-        "chord": lambda: chord([noop.s(), noop.s()], noop.s()),
-    }[kind]()
-
-    with pytest.raises(errors.InvalidPayload, match=f"member 0: it is a {kind}"):
-        small.jobtrack.dispatch_many([canvas])
 
 
 def test_bad_member_in_a_later_chunk_leaves_the_chunks_before_it_sent(small, noop):

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery.canvas import Signature
 
 from celery_jobtrack.errors import DispatchFailed, InvalidPayload, JobTrackError
 from celery_jobtrack.integration.bulk.account import Account
 from celery_jobtrack.integration.bulk.bar import bar
+from celery_jobtrack.integration.bulk.members import flattened, naming
 from celery_jobtrack.integration.bulk.one_by_one import OneByOne
 from celery_jobtrack.integration.bulk.packing import Packer
 from celery_jobtrack.integration.bulk.recording import Recording, by_group
 from celery_jobtrack.integration.bulk.room import Room
 from celery_jobtrack.integration.bulk.sending import Broker
+from celery_jobtrack.integration.canvas import is_flow
 from celery_jobtrack.model.names import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from celery_jobtrack.integration.bulk.packing import Call
     from celery_jobtrack.integration.bulk.parcel import Parcel
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.dispatched import Dispatched
@@ -72,6 +75,17 @@ def dispatch(
         return bulk.run(signatures, told=told, room=room)
 
 
+class _Read(NamedTuple):
+    """What was read of the signatures."""
+
+    parcels: list[Parcel]
+    flow: Call | None = None
+    """A chain or a chord, which comes after the parcels."""
+    error: Exception | None = None
+    """What the signatures raised."""
+    has_more: bool = True
+
+
 class BulkDispatch:
     """One dispatch.
 
@@ -110,7 +124,7 @@ class BulkDispatch:
         """Dispatch all of them; what is raised carries the account of what was sent by then."""
         told = list(told)
         try:
-            for report in self._chunks(iter(signatures)):
+            for report in self._chunks(flattened(iter(signatures), self._runtime.app)):
                 for tell in told:
                     tell(report)
                 if room is not None:
@@ -128,36 +142,54 @@ class BulkDispatch:
     def _chunks(self, items: Iterator[Any]) -> Iterator[Dispatched]:
         app = self._runtime.app
         if app.conf.task_always_eager or not self._runtime.enabled:
-            yield from OneByOne(self._runtime, self._packer, self._account).run(items, self._chunk)
+            yield from OneByOne(self._runtime, self._packer, self._account, self._recording).run(
+                items, self._chunk
+            )
             return
         more = True
         while more:
             # What cannot be sent is raised here, and nothing is sent of the chunk in which it stands.
-            parcels, error, more = self._read(items)
+            read = self._read(items)
+            more = read.has_more
             # What the signatures gave before they raised is sent, as it would be in a loop.
-            for part in by_group(parcels):
+            for part in by_group(read.parcels):
                 self._dispatch(part)
-            if error is not None:
-                raise error
-            if parcels:
+            if read.flow is not None:
+                self._send_flow(read.flow)
+            if read.error is not None:
+                raise read.error
+            if read.parcels or read.flow is not None:
                 yield self._account.report()
 
-    def _read(self, items: Iterator[Any]) -> tuple[list[Parcel], Exception | None, bool]:
-        """The next chunk, what the signatures raised, and whether there may be more."""
+    def _read(self, items: Iterator[Any]) -> _Read:
+        """The next chunk, up to a chain or a chord."""
         parcels: list[Parcel] = []
         weight = 0
         while len(parcels) < self._chunk and weight < HEAVIEST_CHUNK:
             try:
                 item = next(items)
             except StopIteration:
-                return parcels, None, False
+                return _Read(parcels, has_more=False)
             except Exception as error:  # noqa: BLE001 - of their own making
-                return parcels, error, False
-            parcel = self._packer.pack(item, self._account.read())
+                return _Read(parcels, error=error, has_more=False)
+            number = self._account.read()
+            if isinstance(item, dict) and is_flow(item):
+                with naming(number):
+                    return _Read(parcels, flow=self._packer.call(item, number))
+            parcel = self._packer.pack(item, number)
             if parcel is not None:
                 parcels.append(parcel)
                 weight += len(parcel.request.message or b"")
-        return parcels, None, True
+        return _Read(parcels)
+
+    def _send_flow(self, flow: Call) -> None:
+        """Celery sends the messages of a chain or a chord; what counts it is recorded with the first."""
+        if self._recording.is_known(flow.job_id):
+            self._account.count(known=1)
+        else:
+            with naming(self._account.total - 1):
+                flow.apply_async()
+            self._account.count(sent=1)
 
     def _dispatch(self, parcels: list[Parcel]) -> None:
         new = self._recording.record(parcels)

@@ -10,6 +10,7 @@ from celery.canvas import Signature
 from celery.exceptions import QueueNotFound
 
 from celery_jobtrack.errors import InvalidPayload, UnknownQueue
+from celery_jobtrack.integration.canvas import is_flow, leaves, tasks_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,15 +24,24 @@ _SINGLE = (None, "xmap", "xstarmap")
 """Kinds of signatures that are one message."""
 
 
+def flattened(items: Iterator[Any], app: Any) -> Iterator[Any]:
+    """What is one member each: the tasks of groups and chunks, to any depth, and all else as it is."""
+    for item in items:
+        if isinstance(item, dict) and item.get("subtask_type") in {"group", "chunks"}:
+            yield from leaves(item, app)
+        else:
+            yield item
+
+
 def checked_member(runtime: Runtime, item: Any) -> Signature[Any]:
-    """The signature, which can be sent as one job.
+    """The signature, which can be sent as one member.
 
     Args:
         runtime: The app's.
         item: What was given.
 
     Raises:
-        InvalidPayload: It is no signature, or one of an unregistered task, or a chain, chord or group.
+        InvalidPayload: It is no signature, or one of an unregistered task, or it comes to no task.
     """
     if isinstance(item, dict) and not isinstance(item, Signature) and isinstance(item.get("task"), str):
         # As it comes out of JSON; Celery takes these everywhere, too.
@@ -45,17 +55,18 @@ def checked_member(runtime: Runtime, item: Any) -> Signature[Any]:
             f"it is no signature of a task, but {_shown(item)} ({type(item).__name__}){hint}"
         )
     kind = item.get("subtask_type")
-    if kind not in _SINGLE:
-        raise InvalidPayload(
-            f"it is a {kind}, which is more than one message: give signatures of tasks, or send "
-            f"it by itself with apply_async(job_group=…)"
-        )
-    name = item["task"]
-    if name not in runtime.app.tasks:
-        raise InvalidPayload(
-            f"it is a signature of {name!r}, and no such task is registered in this process: "
-            "import its module, or send it by its name with app.send_task(…)"
-        )
+    if kind not in _SINGLE and not is_flow(item):
+        raise InvalidPayload(f"it is a {kind} in something else, which cannot be a member by itself")
+    ends = 0
+    for name in tasks_in(item):
+        ends += 1
+        if name not in runtime.app.tasks:
+            raise InvalidPayload(
+                f"it is a signature of {name!r}, and no such task is registered in this process: "
+                "import its module, or send it by its name with app.send_task(…)"
+            )
+    if not ends:
+        raise InvalidPayload(f"it is an empty {kind}")
     return item
 
 

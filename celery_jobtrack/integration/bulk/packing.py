@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery.canvas import Signature
 
+from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.integration.bulk.members import checked_member, id_from_key, naming
 from celery_jobtrack.integration.bulk.parcel import Single
 from celery_jobtrack.integration.bulk.shape import Shape, shareable
+from celery_jobtrack.integration.canvas import ends_in_one, is_flow
 from celery_jobtrack.integration.collector import Collector
 
 if TYPE_CHECKING:
@@ -86,6 +88,11 @@ class Packer:
     def call(self, item: Any, number: int) -> Call:
         """The call that a signature stands for. Raises InvalidPayload."""
         signature = checked_member(self._runtime, item)
+        if self._key is not None and is_flow(signature) and not ends_in_one(signature.clone()):
+            raise InvalidPayload(
+                f"it is a {signature['subtask_type']} that ends in several tasks, which no key can name: "
+                "add a task that takes their results"
+            )
         options = {**signature["options"], **self._options}
         job_id = options.pop("task_id", None)
         if job_id is None:
