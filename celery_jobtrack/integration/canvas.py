@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from celery.canvas import maybe_signature
+from celery.canvas import chunks, maybe_signature
 from celery.utils import gen_unique_id
 
 from celery_jobtrack.integration.flow import Flow
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 MAPS = ("celery.map", "celery.starmap")
 """Celery's tasks that run another one many times, and stand for it."""
-FOLLOWED = frozenset({"celery.accumulate", *MAPS})
+CHUNKS = "celery.chunks"
+FOLLOWED = frozenset({"celery.accumulate", CHUNKS, *MAPS})
 """Tasks of Celery itself that are tracked where they are part of something that is."""
 
 _Sig = Any
@@ -34,8 +35,9 @@ def leaves(signature: Any, app: Any) -> Iterator[Any]:
     """
     found: Any = maybe_signature(signature, app=app)
     kind = found.get("subtask_type")
-    if kind == "chunks":
-        found, kind = found.group(), "group"
+    if found["task"] == CHUNKS:
+        made: Any = chunks.from_dict(found, app=app)
+        found, kind = made.group(), "group"
     if kind == "group":
         options = {name: value for name, value in found.options.items() if name != "task_id"}
         for task in found.tasks:
@@ -45,6 +47,11 @@ def leaves(signature: Any, app: Any) -> Iterator[Any]:
         yield from leaves(found.tasks[0], app)
     elif kind != "chain" or found.tasks:
         yield found
+
+
+def is_many(signature: _Sig) -> bool:
+    """Whether a signature stands for several members: a group, or chunks."""
+    return bool(signature.get("subtask_type") == "group" or signature.get("task") == CHUNKS)
 
 
 def is_flow(signature: _Sig) -> bool:
@@ -146,9 +153,6 @@ def _ends(signature: _Sig) -> Iterator[_Sig]:
         case "chord":
             body = signature["kwargs"].get("body")
             yield from _ends(body) if body else ()
-        case "chunks":
-            # It becomes a group when it is called, whose ids nobody knows before.
-            return
         case _:
             # A task of a generator has its id only when it is asked for one.
             signature["options"].setdefault("task_id", gen_unique_id())

@@ -10,7 +10,7 @@ from celery.canvas import Signature
 from celery.exceptions import QueueNotFound
 
 from celery_jobtrack.errors import InvalidPayload, UnknownQueue
-from celery_jobtrack.integration.canvas import is_flow, leaves, tasks_in
+from celery_jobtrack.integration.canvas import is_flow, is_many, leaves, tasks_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ _SINGLE = (None, "xmap", "xstarmap")
 def flattened(items: Iterator[Any], app: Any) -> Iterator[Any]:
     """What is one member each: the tasks of groups and chunks, to any depth, and all else as it is."""
     for item in items:
-        if isinstance(item, dict) and item.get("subtask_type") in {"group", "chunks"}:
+        if isinstance(item, dict) and is_many(item):
             yield from leaves(item, app)
         else:
             yield item
