@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from celery import chain, chord, group, signature
+from celery import VERSION, chain, chord, group, signature
 from celery.canvas import StampingVisitor
 from celery.result import GroupResult, result_from_tuple
 
@@ -501,7 +501,11 @@ def _replaced(how: str) -> Example:
     return run
 
 
-for _how in ("task", "chain", "group", "chord", "chain of group", "error", "replaced", "failing chord"):
+REPLACEMENTS = ["task", "chain", "group", "chord", "replaced"]
+if VERSION >= (5, 7):  # earlier versions never end a job that is replaced by a chain with a group at its end
+    REPLACEMENTS.append("chain of group")
+
+for _how in (*REPLACEMENTS, "error", "failing chord"):
     EXAMPLES[f"replaced_by_{_how.replace(' ', '_')}"] = _replaced(_how)
 
 

@@ -11,6 +11,7 @@ from celery import chain, chord, group
 from celery_jobtrack import JobTrack
 from celery_jobtrack.errors import UnknownGroup
 from celery_jobtrack.model.state import JobState, Reason
+from tests.integration.canvas_examples import REPLACEMENTS
 from tests.integration.canvas_kitchen import BOUND, Kitchen
 from tests.waiting import wait_until
 
@@ -142,7 +143,7 @@ def test_canvas_retries_stay_in_their_flow(kitchen, batch):
     assert completed(batch) == (1, 1, 0, 0, 0)
 
 
-@pytest.mark.parametrize("how", ["task", "chain", "group", "chord", "chain of group", "replaced"])
+@pytest.mark.parametrize("how", REPLACEMENTS)
 def test_canvas_replaced_tasks_stay_in_their_flow(kitchen, batch, how):
     (kitchen.replaced.s(5, how) | kitchen.identity.s()).apply_async(job_group=batch)
     chord([kitchen.replaced.s(5, how)], kitchen.identity.s()).apply_async(job_group=batch)
