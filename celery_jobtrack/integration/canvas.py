@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from celery.canvas import chunks, maybe_signature
 from celery.utils import gen_unique_id
 
 from celery_jobtrack.integration.flow import Flow
@@ -24,53 +23,6 @@ FOLLOWED = frozenset({"celery.accumulate", CHUNKS, *MAPS})
 
 _Sig = Any
 """A ``Signature``, or the dictionary that is left of it in a message."""
-
-
-def leaves(signature: Any, app: Any) -> Iterator[Any]:
-    """The signatures that are sent apart: a group's tasks to any depth, and else the signature itself.
-
-    Args:
-        signature: A signature, also as a dictionary.
-        app: The app, for signatures that have none.
-    """
-    found: Any = maybe_signature(signature, app=app)
-    kind = found.get("subtask_type")
-    if found["task"] == CHUNKS:
-        made: Any = chunks.from_dict(found, app=app)
-        found, kind = made.group(), "group"
-    if kind == "group":
-        options = {name: value for name, value in found.options.items() if name != "task_id"}
-        for task in found.tasks:
-            leaf: Any = maybe_signature(task, app=app)
-            yield from leaves(leaf.clone(**options) if options else leaf, app)
-    elif kind == "chain" and len(found.tasks) == 1 and not found.options:
-        yield from leaves(found.tasks[0], app)
-    elif kind != "chain" or found.tasks:
-        yield found
-
-
-def is_many(signature: _Sig) -> bool:
-    """Whether a signature stands for several members: a group, or chunks."""
-    return bool(signature.get("subtask_type") == "group" or signature.get("task") == CHUNKS)
-
-
-def is_flow(signature: _Sig) -> bool:
-    """Whether a signature is more than one task: a chain or a chord."""
-    return signature.get("subtask_type") in {"chain", "chord"}
-
-
-def tasks_in(signature: _Sig) -> Iterator[str]:
-    """The names of the tasks that a signature is made of."""
-    if signature.get("subtask_type") in {"chain", "group", "chord"}:
-        for inner in _inside(signature):
-            yield from tasks_in(inner)
-    else:
-        yield signature["task"]
-
-
-def ends_in_one(signature: _Sig) -> bool:
-    """Whether a chain or a chord comes to a single task, whose id can be given."""
-    return len(list(_ends(signature))) == 1
 
 
 def levels_after(embed: Mapping[str, Any]) -> Iterator[tuple[_Sig, list[_Sig]]]:

@@ -8,7 +8,6 @@ from celery.signals import before_task_publish
 from kombu.exceptions import OperationalError
 
 from celery_jobtrack.errors import GroupCancelled, InvalidPayload, StoreUnavailable, UnknownGroup
-from celery_jobtrack.integration.canvas import leaves
 from celery_jobtrack.integration.canvas_groups import LEASE, CanvasGroups
 from celery_jobtrack.integration.flow import Flow, Member
 from celery_jobtrack.integration.header import KEY, Header
@@ -124,7 +123,7 @@ def test_canvas_in_a_dispatch_is_one_member_each(small, add, total, batch):
         signature(dict(add.s(4, 4) | add.s(5)), app=small.app),
     ]
     report = batch.dispatch(members)
-    assert (report.total, report.sent) == (9, 9)
+    assert (report.total, report.sent) == (6, 6)
     assert batch.refresh().totals.total == 9
     tasks = [job.task for job in batch.members(limit=20).items]
     assert tasks.count("celery.starmap") == 2
@@ -136,33 +135,6 @@ def test_canvas_in_a_dispatch_keeps_the_order(small, add, batch):
     batch.dispatch(parts)
     found = small.jobtrack.store.members(batch.id, 10).items
     assert [job.published_at is not None for job in found] == [True, False, True]
-
-
-def test_canvas_in_a_dispatch_with_a_key_is_sent_once(small, add, batch):
-    def members():
-        return [add.si(1, 1), add.si(1, 1) | add.si(2, 2)]
-
-    assert small.jobtrack.dispatch_many(members(), key="night", group=batch).sent == 2
-    again = small.jobtrack.dispatch_many(members(), key="night", group=batch)
-    assert (again.sent, again.known) == (0, 2)
-    with pytest.raises(InvalidPayload, match="ends in several tasks"):
-        small.jobtrack.dispatch_many([add.si(1, 1) | group(add.si(1, 1), add.si(2, 2))], key="day")
-
-
-def test_canvas_in_a_dispatch_is_checked(small, add, batch):
-    unknown = signature("small.nobody", app=small.app)
-    with pytest.raises(InvalidPayload, match="member 0: it cannot be sent"):
-        small.jobtrack.dispatch_many([add.s(1) | add.s(2)])
-    with pytest.raises(InvalidPayload, match="no such task is registered"):
-        batch.dispatch([add.si(1, 1) | unknown])
-    other = small.jobtrack.groups.create("other", standing=False)
-    with pytest.raises(InvalidPayload, match="empty chord"):
-        other.dispatch([chord([], None, app=small.app)])
-
-
-def test_canvas_leaves_keep_the_options_of_their_group(small, add):
-    found = list(leaves(group(add.s(1, 1), group(add.s(2, 2)), queue="high"), small.app))
-    assert [leaf.options["queue"] for leaf in found] == ["high", "high"]
 
 
 # -- Celery's own groups -----------------------------------------------------------------------------

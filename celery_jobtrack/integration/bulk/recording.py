@@ -58,11 +58,6 @@ class Recording:
             new.append(parcel if run == 1 else OfRun(parcel, run))
         return new
 
-    def is_known(self, job_id: str) -> bool:
-        """Whether an earlier dispatch has sent the job; asked for only where that can be."""
-        job = self._runtime.store.job(job_id) if self._packer.is_repeatable else None
-        return job is not None and job.reason is not Reason.PUBLISH_FAILED
-
     def settle_unsent(self, parcels: Sequence[Parcel], cause: Exception) -> None:
         """End the recorded jobs that will not be sent."""
         for parcel in parcels:
