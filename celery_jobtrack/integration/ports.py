@@ -89,8 +89,8 @@ class CeleryPorts:
     def publish_callback(self, group: GroupRecord, callback: Callback, job_id: str, *, run: int = 1) -> None:
         send_callback(self._runtime, group, callback, job_id, run=run)
 
-    def dependents(self, message: bytes) -> tuple[str, ...]:
-        return Kept(message).dependents()
+    def followers(self, message: bytes) -> tuple[str, ...]:
+        return Kept(message).followers()
 
     def queue_is_empty(self, queue: str) -> bool | None:
         depth = self.queue_depth(queue)
