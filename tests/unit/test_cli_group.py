@@ -137,8 +137,8 @@ def test_watch_and_members_do_not_go_together(half_done):
 @pytest.fixture
 def failed_batch(shop):
     """A batch with callbacks of which one job has failed; its tasks are known."""
-    told = shop.app.task(name="shop.told")(nothing)
-    member = shop.app.task(name="shop.member", base=TrackableTask)(nothing)
+    told = shop.app.task(name="shop.told", shared=False)(nothing)
+    member = shop.app.task(name="shop.member", base=TrackableTask, shared=False)(nothing)
     pending = shop.jobtrack.batch([member.s(), member.s()], title="Batch").allow_failures()
     made = pending.then(told.s(password="hunter2")).progress(told.s(), every=2).dispatch()
     first, second = (job.id for job in made.members().items)
