@@ -282,6 +282,8 @@ def reopen(group: GroupRecord, *, keep_totals: bool) -> GroupRecord:
         completed_at=None,
         closed_at=None,
         first_failure=None,
+        # One that was cancelled before its dispatch had ended got no more members, and would wait for them.
+        sealed=group.sealed or not group.standing,
         incomplete=False,
         **anew,
     )
@@ -336,6 +338,17 @@ def count_end(group: GroupRecord, job: JobRecord, now: datetime, *, filling: boo
     if every and group.totals.final % every == 0:
         causes += (Cause(kind=EventKind.PROGRESSED, step=group.totals.final),)
     return _caused(group, causes, now, filling=filling)
+
+
+def recounted(group: GroupRecord, counted: Totals) -> Totals:
+    """What the numbers of a group should be, by what its recorded members say.
+
+    A batch that was reopened keeps the numbers of members that have been pruned since they ended.
+    """
+    if group.base_generation == group.generation:
+        return counted
+    ended = {name: max(getattr(counted, name), getattr(group.totals, name)) for name in _COUNTED_AS.values()}
+    return Totals(total=counted.outstanding + sum(ended.values()), **ended)
 
 
 def close(group: GroupRecord, now: datetime) -> GroupRecord:
@@ -415,9 +428,10 @@ def _complete(group: GroupRecord, now: datetime) -> Change:
 
 
 def _outcome(group: GroupRecord) -> GroupOutcome:
-    if group.first_failure is not None or group.incomplete:
+    if group.incomplete:
         return GroupOutcome.FAILED
     if group.state is GroupState.CANCELLED:
-        return GroupOutcome.CANCELLED
+        return GroupOutcome.CANCELLED if group.first_failure is None else GroupOutcome.FAILED
+    # Not by the first failure: that member may have run again, and succeeded.
     wrong = group.totals.failed + group.totals.revoked
     return GroupOutcome.FAILED if wrong else GroupOutcome.SUCCEEDED

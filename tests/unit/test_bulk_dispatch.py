@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from amqp.exceptions import ConnectionError as BrokenConnection
 from celery import Task, chain, chord, group
+from kombu.exceptions import OperationalError
+from kombu.transport.memory import Channel
 
 from celery_jobtrack import errors, events
 from celery_jobtrack.model.dispatched import Dispatched
@@ -112,7 +115,7 @@ def test_dispatch_many_reads_no_further_than_one_chunk_ahead(small, noop):
 
 
 def test_dispatch_many_closes_a_chunk_early_when_it_is_heavy(small, noop, monkeypatch):
-    monkeypatch.setattr("celery_jobtrack.integration.bulk.dispatching.HEAVIEST_CHUNK", 50_000)
+    monkeypatch.setattr("celery_jobtrack.integration.bulk.dispatching.HEAVIEST_CHUNK", 100_000)
     chunks = []
 
     small.jobtrack.dispatch_many(
@@ -199,11 +202,10 @@ def test_dispatch_many_does_not_send_an_id_twice_that_a_signature_names(small, n
 
 
 def test_dispatch_many_with_a_key_sends_again_what_could_not_be_sent(small, noop, monkeypatch):
-    refuse = refusing(small, monkeypatch, after=2, error=OSError("the broker is full"))
+    Refusing(monkeypatch, after=2, errors=[OSError("the broker is full")])
     with pytest.raises(errors.DispatchFailed) as failed:
         small.jobtrack.dispatch_many([noop.s(number) for number in range(5)], key="night")
     assert counted(failed.value.dispatched) == (5, 2, 0, 3, 0)
-    refuse.undo()
 
     again = small.jobtrack.dispatch_many([noop.s(number) for number in range(5)], key="night")
 
@@ -217,26 +219,25 @@ def test_dispatch_many_with_a_key_sends_again_what_could_not_be_sent(small, noop
 # -- what goes wrong -----------------------------------------------------------------------------------
 
 
-class refusing:  # noqa: N801 - reads as what it does
-    """The broker takes some messages and refuses the next."""
+class Refusing:
+    """A broker that takes some messages and then refuses."""
 
-    def __init__(self, small, monkeypatch, *, after, error):
-        amqp = small.app.amqp
-        self._send = amqp.send_untracked
-        self._taken = 0
-        self._patch = monkeypatch
-        self._amqp = amqp
+    def __init__(self, monkeypatch, *, after, errors):
+        self._put = Channel._put
+        self._errors = errors
+        self._left = after
+        refusing = self
 
-        def send(*args, **kwargs):
-            if self._taken >= after:
-                raise error
-            self._taken += 1
-            return self._send(*args, **kwargs)
+        def put(channel, *args, **options):
+            return refusing.put(channel, *args, **options)
 
-        monkeypatch.setitem(vars(amqp), "send_untracked", send)
+        monkeypatch.setattr(Channel, "_put", put)
 
-    def undo(self):
-        self._patch.setitem(vars(self._amqp), "send_untracked", self._send)
+    def put(self, *args, **options):
+        if self._left <= 0 and self._errors:
+            raise self._errors.pop(0)
+        self._left -= 1
+        return self._put(*args, **options)
 
 
 def message_runs(small):
@@ -248,7 +249,7 @@ def message_runs(small):
 
 def test_dispatch_that_the_broker_refuses_says_what_was_sent(small, noop, monkeypatch):
     made = small.jobtrack.groups.create("many")
-    refusing(small, monkeypatch, after=5, error=OSError("the broker is full"))
+    Refusing(monkeypatch, after=5, errors=[OSError("the broker is full")])
 
     with pytest.raises(errors.DispatchFailed, match="the broker is full") as failed:
         made.dispatch((noop.s(number) for number in range(20)), chunk=4)
@@ -265,9 +266,7 @@ def test_dispatch_that_the_broker_refuses_says_what_was_sent(small, noop, monkey
 
 
 def test_dispatch_over_a_connection_that_breaks_leaves_one_job_uncertain(small, noop, monkeypatch):
-    from kombu.exceptions import OperationalError
-
-    refusing(small, monkeypatch, after=1, error=OperationalError("connection reset"))
+    Refusing(monkeypatch, after=1, errors=[OperationalError("connection reset")])
 
     with pytest.raises(errors.DispatchFailed) as failed:
         small.jobtrack.dispatch_many([noop.s(number) for number in range(4)])
@@ -275,6 +274,28 @@ def test_dispatch_over_a_connection_that_breaks_leaves_one_job_uncertain(small, 
     assert counted(failed.value.dispatched) == (4, 1, 0, 2, 1)
     states = sorted(job.state for job in small.recorded())
     assert states == [JobState.ENQUEUED, JobState.ENQUEUED, JobState.FAILURE, JobState.FAILURE]
+
+
+def test_dispatch_over_a_connection_that_breaks_once_goes_on(small, noop, monkeypatch):
+    refused = [BrokenConnection("connection reset")]
+    Refusing(monkeypatch, after=2, errors=refused)
+    small.app.conf.task_publish_retry_policy = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+
+    report = small.jobtrack.dispatch_many([noop.s(number) for number in range(5)])
+
+    assert counted(report) == (5, 5, 0, 0, 0)
+    assert refused == []
+    assert small.queued() == 5
+
+
+def test_dispatch_without_retries_gives_up_when_a_connection_breaks_once(small, noop, monkeypatch):
+    Refusing(monkeypatch, after=2, errors=[BrokenConnection("connection reset")])
+    small.app.conf.task_publish_retry = False
+
+    with pytest.raises(errors.DispatchFailed) as failed:
+        small.jobtrack.dispatch_many([noop.s(number) for number in range(5)])
+
+    assert counted(failed.value.dispatched) == (5, 2, 0, 2, 1)
 
 
 def test_dispatch_of_a_generator_that_raises_sends_what_it_gave_before(small, noop):
@@ -333,16 +354,36 @@ def test_signature_of_an_unregistered_task_is_refused(small, noop):
     assert small.recorded() == []
 
 
-@pytest.mark.parametrize("kind", ["chain", "group", "chord"])
-def test_canvas_in_a_dispatch_is_refused(small, noop, kind):
-    canvas = {
-        "chain": lambda: chain(noop.s(), noop.s()),
-        "group": lambda: group([noop.s(), noop.s()]),
-        "chord": lambda: chord([noop.s(), noop.s()], noop.s()),
+def canvas(noop, kind):
+    return {
+        "chain": lambda: chain(noop.s(1), noop.si(2)),
+        "group": lambda: group([noop.s(3), noop.s(4)]),
+        "chord": lambda: chord([noop.s(5), noop.s(6)], noop.si(7)),
+        "chunks": lambda: noop.chunks([(1,), (2,), (3,)], 2),
     }[kind]()
 
-    with pytest.raises(errors.InvalidPayload, match=f"member 0: it is a {kind}"):
-        small.jobtrack.dispatch_many([canvas])
+
+@pytest.mark.parametrize("kind", ["chain", "group", "chord", "chunks"])
+def test_canvas_in_a_dispatch_is_sent_in_its_turn(small, noop, kind):
+    made = small.jobtrack.groups.create("many")
+    totals = []
+
+    report = made.dispatch(
+        [noop.s("before"), noop.s("before"), canvas(noop, kind), noop.s("after")],
+        on_progress=lambda report: totals.append((report.total, report.sent)),
+    )
+
+    assert counted(report) == (4, 4, 0, 0, 0)
+    assert totals == [(3, 3), (4, 4)]
+    messages = {"chain": 1, "group": 2, "chord": 2, "chunks": 2}[kind]
+    assert small.queued() == 3 + messages
+    assert made.status().total >= 4
+
+
+def test_canvas_in_a_dispatch_with_a_key_is_refused(small, noop):
+    with pytest.raises(errors.InvalidPayload, match="member 1: it is a chain, and a key"):
+        small.jobtrack.dispatch_many([noop.s(), canvas(noop, "chain")], key="night")
+    assert small.recorded() == []
 
 
 def test_bad_member_in_a_later_chunk_leaves_the_chunks_before_it_sent(small, noop):
@@ -534,3 +575,15 @@ def test_dispatch_many_while_the_store_is_away_goes_on_as_single_jobs_do(small, 
 
     assert counted(refused.value.dispatched) == (1, 0, 0, 1, 0)
     assert small.queued() == 2
+
+
+def test_job_that_is_sent_again_by_its_key_can_be_published_again_by_the_checker(small, noop, monkeypatch):
+    Refusing(monkeypatch, after=0, errors=[OSError("the broker is full")])
+    with pytest.raises(errors.DispatchFailed):
+        small.jobtrack.dispatch_many([noop.s()], key="night")
+    small.jobtrack.dispatch_many([noop.s()], key="night")
+    [job] = small.recorded()
+
+    small.jobtrack.runtime.ports.publish_again(job, small.jobtrack.store.message(job.id))
+
+    assert message_runs(small) == [2, 2]

@@ -15,6 +15,7 @@ from celery_jobtrack.testing.steps import (
     callback,
     enqueue,
     group,
+    redrive,
     run,
     settle,
     the_group,
@@ -39,6 +40,20 @@ def completed_batch(store: Store, **more: Any) -> None:
 class ReopenContract:
     """``reopen_group`` and ``close_group``."""
 
+    def test_reopened_batch_keeps_the_numbers_of_members_that_were_pruned(
+        self, store: Store, clock: Clock
+    ) -> None:
+        completed_batch(store)
+        all_events(store, clock)
+        clock.advance(100)
+        assert store.prune_jobs(JobState.SUCCESS, store.now(), 10) == 1
+        assert redrive(store, "b").applied
+        assert store.recompute_group("g").repaired is None
+        assert the_group(store).totals == Totals(total=2, succeeded=1)
+        run(store, "b", group_id="g", run=2)
+        record = the_group(store)
+        assert (record.is_over, record.totals) == (True, Totals(total=2, succeeded=2))
+
     def test_batch_is_reopened_with_its_numbers(self, store: Store, clock: Clock) -> None:
         completed_batch(store)
         all_events(store, clock)
@@ -62,6 +77,17 @@ class ReopenContract:
             (2, EventKind.STARTED),
             (2, EventKind.COMPLETED),
         ]
+
+    def test_batch_that_was_over_before_it_was_sealed_completes_when_it_runs_again(
+        self, store: Store
+    ) -> None:
+        batch(store, cancels_on_failure=True)
+        run(store, "a", Outcome.FAILURE, group_id="g")
+        assert (the_group(store).is_over, the_group(store).sealed) == (True, False)
+        redrive(store, "a")
+        assert the_group(store).sealed, "nobody would seal it"
+        run(store, "a", run=2, group_id="g")
+        assert the_group(store).is_over
 
     def test_group_is_reopened_with_nothing_in_it(self, store: Store) -> None:
         completed_batch(store)
