@@ -457,6 +457,17 @@ def test_members_of_a_batch_that_run_again_end_plainly(store, monkeypatch):
     assert steps.the_group(store).totals == Totals(total=6, succeeded=5)
 
 
+def test_doctor_counts_what_is_tallied(crowd):
+    end(crowd, "b")
+    assert sum(ends for ends, _ in tallies(crowd)) == 1
+    page = crowd.faults()
+    faults = list(page.faults)
+    while page.cursor is not None:
+        page = crowd.faults(page.cursor)
+        faults += page.faults
+    assert faults == []
+
+
 def test_tallies_are_opened_once(store):
     tally_early(store)
     steps.group(store)
