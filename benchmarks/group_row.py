@@ -1,14 +1,12 @@
-"""What many processes that finish one group cost each other, against jobs without a group."""
+"""What processes that finish one group cost each other in the store alone, against jobs without a group."""
 
 from __future__ import annotations
 
 import statistics
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import contention, crew
-from benchmarks.variants import VARIANTS
+from benchmarks import contention
 
 if TYPE_CHECKING:
     import argparse
@@ -20,8 +18,6 @@ LIMIT = 0.8
 """Of the rate without a group."""
 WARM_UP = 50
 SERVERS = {"postgresql-durable": "waits for the disk", "postgresql": "does not"}
-CREWS = ((2, 8), (2, 4))
-"""Workers, and the pool children of each."""
 PROCESSES = (8, 16)
 
 
@@ -40,29 +36,12 @@ def measure(options: argparse.Namespace, servers: Servers) -> dict[str, Any]:
                 return contention.rate(url, processes=processes, jobs=jobs, grouped=grouped)
 
             name = f"the store alone, {processes} processes; PostgreSQL {waits}"
-            found[name] = _pairs(name, store_alone, options.rounds)
-        for workers, children in CREWS:
-            alone, group = (
-                replace(VARIANTS[name], server=server)
-                for name in ("jobtrack-postgresql", "jobtrack-postgresql-group")
-            )
-
-            def run(grouped: bool, variants: Any = (alone, group), size: Any = (workers, children)) -> float:
-                return crew.throughput(
-                    variants[grouped],
-                    servers,
-                    workers=size[0],
-                    children=size[1],
-                    warm_up=WARM_UP * size[0],
-                    jobs=options.jobs,
-                )
-
-            name = f"{workers} workers with {children} children each; PostgreSQL {waits}"
-            found[name] = _pairs(name, run, options.worker_rounds)
+            found[name] = pairs(name, store_alone, options.rounds)
     return found
 
 
-def _pairs(name: str, rate: Callable[[bool], float], rounds: int) -> dict[str, Any]:
+def pairs(name: str, rate: Callable[[bool], float], rounds: int) -> dict[str, Any]:
+    """The medians of a rate without and with a group, which are measured in turn."""
     measured = []
     for number in range(rounds):
         order = (False, True) if number % 2 == 0 else (True, False)

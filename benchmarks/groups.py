@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 PARTS = {
     "status": "status() of a group with many members, by what they do",
     "completion": "from the last member's end to the completed event, worker with two children, no beat",
-    "row": "one group finished by many processes, medians of interleaved rounds",
+    "row": "one group finished by many processes in the store alone, medians of interleaved rounds",
+    "crew": "one group run by two workers, medians of interleaved rounds",
     "chunks": "recording chunks of jobs, medians of interleaved rounds",
 }
 
@@ -26,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS, help="by default all")
     parser.add_argument("--members", type=int, default=100_000, metavar="N", help="of the large group")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="of row and chunks")
-    parser.add_argument("--worker-rounds", type=int, default=5, metavar="N", help="of row, with workers")
-    parser.add_argument("--jobs", type=int, default=3000, metavar="N", help="of row, in each round")
+    parser.add_argument("--worker-rounds", type=int, default=5, metavar="N", help="of crew")
+    parser.add_argument("--jobs", type=int, default=3000, metavar="N", help="of row and crew, in each round")
     parser.add_argument("--dry", action="store_true", help="keep no results")
 
 

@@ -437,6 +437,37 @@ def test_first_failure_of_a_crowd_is_kept_and_later_ones_are_tallied(crowd):
     assert steps.the_group(crowd).totals == Totals(total=8, succeeded=2, failed=2)
 
 
+def test_members_of_a_batch_that_run_again_end_plainly(store, monkeypatch):
+    """They are of the generation before, and counted in the present one's numbers."""
+    tally_early(store)
+    steps.group(store, standing=False)
+    for name in "abcdef":
+        steps.start(store, name, f"t{name}", group_id="g")
+    store.seal_group("g")
+    for name in "abcdef":
+        end(store, name, Outcome.FAILURE)
+    for name in "abcdef":
+        assert store.redrive(RedriveRequest(job_id=name)).applied
+        steps.start(store, name, f"t2{name}", group_id="g", run=2)
+    assert steps.the_group(store).generation == 2
+    assert steps.the_job(store, "f").generation == 1
+    refuse_transactions(store, monkeypatch)
+    for name in "bcdef":
+        assert steps.finish(store, name, f"t2{name}", group_id="g", run=2).applied
+    assert steps.the_group(store).totals == Totals(total=6, succeeded=5)
+
+
+def test_doctor_counts_what_is_tallied(crowd):
+    end(crowd, "b")
+    assert sum(ends for ends, _ in tallies(crowd)) == 1
+    page = crowd.faults()
+    faults = list(page.faults)
+    while page.cursor is not None:
+        page = crowd.faults(page.cursor)
+        faults += page.faults
+    assert faults == []
+
+
 def test_tallies_are_opened_once(store):
     tally_early(store)
     steps.group(store)

@@ -143,7 +143,10 @@ class Faults(GroupQueries):
         schema, maps = self._schema, self._sql.maps
         groups, jobs, fillers, events = schema.groups, schema.jobs, schema.fillers, schema.events
         found: Sequence[Sequence[Any]] = part.all(
-            select(*_columns(maps.group, groups)).where(*part.rows).order_by(groups.c.seq)
+            select(*self._sql.group_columns, *(groups.c[name] for name in maps.group.derived_names))
+            .select_from(self._sql.groups_from)
+            .where(*part.rows)
+            .order_by(groups.c.seq)
         )
         totals = self._counted(part)
         held: dict[str, dict[str, datetime]] = {}

@@ -161,7 +161,7 @@ WITH ended AS (
 SELECT {job} FROM ended
 """
 
-# Guards: this attempt is the open one; the job is counted in the present generation of its group, that
+# Guards: this attempt is the open one; the job is counted in the present numbers of its group, that
 # is not over and tells nobody of its progress, and it is neither the last member outstanding beyond those
 # that are reserved for tallies (see ``tallies.py``) nor the first that fails. The job's row is locked before
 # the group's is looked at, and written only if the group was: if a guard fails, nothing is.
@@ -175,7 +175,8 @@ WITH open AS MATERIALIZED (
 ), counted AS (
     UPDATE {groups} SET {counter} = {counter} + 1, idle_since = NULL
     FROM open
-    WHERE {groups}.id = open.group_id AND {groups}.generation = open.generation AND completed_at IS NULL
+    WHERE {groups}.id = open.group_id AND completed_at IS NULL
+        AND open.generation BETWEEN {groups}.base_generation AND {groups}.generation
         AND total - succeeded - failed - revoked - skipped - reserved > 1 AND progress_every = 0{guard}
     RETURNING
         reserved > 0 AS is_tallied,
@@ -197,7 +198,7 @@ WITH open AS MATERIALIZED (
 SELECT {job}, is_tallied, is_crowded FROM ended
 """
 
-# Guards: this attempt is the open one; its group has a tally of the job's generation that nobody is at and
+# Guards: this attempt is the open one; its group has a tally for the job's generation that nobody is at and
 # that has room, and the job is not the first that fails. The tally's row is locked after the job's.
 # Writes the tally, the job and its attempt. Returns the job.
 _FINISH_TALLIED = """
@@ -206,8 +207,8 @@ WITH open AS MATERIALIZED (
     WHERE id = :id AND token = :token
     FOR UPDATE
 ), tally AS MATERIALIZED (
-    SELECT group_id, slot FROM {tallies} JOIN open USING (group_id, generation)
-    WHERE room > 0{tally_guard}
+    SELECT group_id, slot FROM {tallies} JOIN open USING (group_id)
+    WHERE room > 0 AND open.generation BETWEEN {tallies}.base_generation AND {tallies}.generation{tally_guard}
     ORDER BY (slot + PG_BACKEND_PID()) % {slots} LIMIT 1
     FOR UPDATE OF {tallies} SKIP LOCKED
 ), tallied AS (

@@ -246,6 +246,7 @@ class Schema:
             Column("group_id", Key, nullable=False),
             Column("slot", Integer, nullable=False, autoincrement=False),
             Column("generation", BigInteger, nullable=False),
+            Column("base_generation", BigInteger, nullable=False),
             Column("failed_before", Boolean, nullable=False),
             Column("room", BigInteger, nullable=False),
             *(Column(name, BigInteger, nullable=False) for name in ENDED),

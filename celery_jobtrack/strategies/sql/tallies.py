@@ -53,11 +53,14 @@ WITH opened AS (
         reserved = (total - succeeded - failed - revoked - skipped - {left_over}) / {slots} * {slots}
     WHERE id = :group_id AND reserved = 0 AND completed_at IS NULL AND progress_every = 0
         AND total - succeeded - failed - revoked - skipped >= {size}
-    RETURNING id, generation, first_failure IS NOT NULL AS failed_before, reserved / {slots} AS room
+    RETURNING
+        id, generation, base_generation,
+        first_failure IS NOT NULL AS failed_before, reserved / {slots} AS room
 ), opened_tallies AS (
     INSERT INTO {tallies}
-        (group_id, slot, generation, failed_before, room, succeeded, failed, revoked, skipped)
-    SELECT id, slot, generation, failed_before, room, 0, 0, 0, 0
+        (group_id, slot, generation, base_generation, failed_before, room,
+        succeeded, failed, revoked, skipped)
+    SELECT id, slot, generation, base_generation, failed_before, room, 0, 0, 0, 0
     FROM opened, GENERATE_SERIES(0, {slots} - 1) AS slot
 )
 SELECT id FROM opened

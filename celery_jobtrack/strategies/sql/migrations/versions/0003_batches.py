@@ -57,6 +57,7 @@ def upgrade(op: Operations, prefix: str) -> None:
         sa.Column("group_id", KEY, nullable=False),
         sa.Column("slot", sa.Integer(), nullable=False, autoincrement=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("base_generation", sa.BigInteger(), nullable=False),
         sa.Column("failed_before", sa.Boolean(), nullable=False),
         sa.Column("room", sa.BigInteger(), nullable=False),
         *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ENDED),
