@@ -13,6 +13,7 @@ from celery_jobtrack.testing.contract.concurrency import ConcurrencyContract
 from celery_jobtrack.testing.contract.contention import ContentionContract
 from celery_jobtrack.testing.contract.delivery import DeliveryContract
 from celery_jobtrack.testing.contract.enqueueing import EnqueueContract
+from celery_jobtrack.testing.contract.faults import FaultContract
 from celery_jobtrack.testing.contract.filling import FillingContract
 from celery_jobtrack.testing.contract.generations import GenerationContract
 from celery_jobtrack.testing.contract.groups import GroupContract
@@ -50,6 +51,7 @@ class StoreContract(
     RequeueContract,
     PruningContract,
     UpkeepContract,
+    FaultContract,
     ListingContract,
     NameContract,
     BulkContract,
