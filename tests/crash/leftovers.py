@@ -8,7 +8,7 @@ from celery_jobtrack.model.event import EventCounts
 from celery_jobtrack.tracking.checker import LEASE as CHECKER
 from celery_jobtrack.tracking.checker import SHORTEST_LEASE
 from tests.crash.pruning import prune_everything, what_is_left
-from tests.crash.shop import HOLD, LEASE
+from tests.crash.stage import HOLD, LEASE
 from tests.crash.verdict import Problem
 from tests.waiting import wait_until
 
