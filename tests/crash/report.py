@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from tests.crash.accounts import Problem
     from tests.crash.faults import Scene, Strike
     from tests.crash.run import Result
-    from tests.crash.verdict import Case, Problem
+    from tests.crash.verdict import Case
 
 JOBS_SHOWN = 3
 LINES_SHOWN = 25

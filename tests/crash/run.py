@@ -15,6 +15,7 @@ from unittest.mock import patch
 from celery_jobtrack.errors import StoreUnavailable
 from celery_jobtrack.features import groups
 from tests.crash import journal
+from tests.crash.accounts import Problem
 from tests.crash.books import is_settled, read_books
 from tests.crash.faults import Scene, Strike, strike
 from tests.crash.leftovers import look_for_leftovers, look_for_unpruned
@@ -24,7 +25,7 @@ from tests.crash.shop import add_tasks
 from tests.crash.staff import Staff
 from tests.crash.stage import HOLD, make_app, spool_folder
 from tests.crash.traffic import Traffic
-from tests.crash.verdict import Case, Problem, judge
+from tests.crash.verdict import Case, judge
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
