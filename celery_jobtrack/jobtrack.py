@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 
 from celery_jobtrack.features.dispatch import DispatchingTask
-from celery_jobtrack.features.groups import Groups, JobGroup
+from celery_jobtrack.features.groups import Groups, JobGroup, PendingBatch, several
 from celery_jobtrack.features.inspection import Inspection
 from celery_jobtrack.features.job_classes import JobClasses
 from celery_jobtrack.integration import bootstep, publish, tasks
 from celery_jobtrack.integration import signals as celery_signals
 from celery_jobtrack.integration.cancelling import cancel
 from celery_jobtrack.integration.queries import check_age, check_final_states
+from celery_jobtrack.integration.redriving import retry_job
 from celery_jobtrack.integration.runtime import Runtime
 from celery_jobtrack.tracking.pruner import Pruned, Pruner
 
@@ -92,6 +93,41 @@ class JobTrack:
         result: TrackedResult = self.jobs.pending(name, payload, **more).dispatch()
         return result
 
+    def batch(
+        self,
+        signatures: Iterable[Any] = (),
+        *,
+        title: str = "Batch",
+        description: str = "",
+        payload: Any = None,
+        key: str | None = None,
+        time_to_check: float | None = None,
+        parent: JobGroup | str | None = None,
+    ) -> PendingBatch:
+        """Begin a batch; see ``PendingBatch`` for its callbacks, and send it with ``dispatch()``.
+
+        Args:
+            signatures: Its members: ``task.s(…)``, or batches, which become batches in this one. Any
+                iterable, taken lazily when the batch is dispatched.
+            title: What people call it; need not be unique.
+            description: More about it, for people.
+            payload: Anything that JSON can hold; it stays with the batch.
+            key: A name that is unique, to find it by.
+            time_to_check: Seconds between two recomputations from ground truth; by default
+                ``jobtrack_time_to_check``.
+            parent: A group of which the batch becomes a member, until its callbacks have ended.
+
+        Raises:
+            InvalidPayload: The members are nothing that could hold signatures.
+        """
+        about = {"title": title, "description": description, "payload": payload, "key": key}
+        return PendingBatch(
+            runtime=self.runtime,
+            members=several(signatures),
+            about={**about, "time_to_check": time_to_check},
+            parent=parent,
+        )
+
     def autodiscover(self, *packages: str) -> None:
         """Find class-style jobs in these packages when they are first needed, as Celery finds tasks."""
         self.jobs.autodiscover(*packages)
@@ -115,6 +151,20 @@ class JobTrack:
                 told all the same.
         """
         return cancel(self.runtime, job_id, terminate=terminate, signal=signal)
+
+    def retry(self, job_id: str) -> bool:
+        """Run one job again that did not succeed: the same id, a new run, the arguments that it had.
+
+        Returns:
+            Whether it is queued again by this call; False if it moved on meanwhile.
+
+        Raises:
+            UnknownJob: It was never recorded.
+            InvalidPayload: It has not failed, its message was not kept, or it stands for a group.
+            GroupCancelled: A group of it is being cancelled, and has members that have not ended.
+            kombu.exceptions.OperationalError: The broker takes no message; the job has failed again.
+        """
+        return retry_job(self.runtime, job_id)
 
     def prune(
         self,

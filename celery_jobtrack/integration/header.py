@@ -22,6 +22,10 @@ class Header:
     max_retries: int | None = None
     copy: int = 0
     """How many copies of the message were published before, because it seemed lost."""
+    within: tuple[str, ...] = ()
+    """Further groups that the job is part of, without being counted in them."""
+    callback_of: str | None = None
+    """The group whose callback the job is."""
 
     def dump(self) -> dict[str, Any]:
         """As it stands in the message."""
@@ -36,6 +40,10 @@ class Header:
             dumped["max_retries"] = self.max_retries
         if self.copy:
             dumped["copy"] = self.copy
+        if self.within:
+            dumped["within"] = list(self.within)
+        if self.callback_of is not None:
+            dumped["callback_of"] = self.callback_of
         return dumped
 
     @classmethod
@@ -50,6 +58,8 @@ class Header:
             run=found.get("run") or 1,
             max_retries=found.get("max_retries"),
             copy=found.get("copy") or 0,
+            within=tuple(found.get("within") or ()),
+            callback_of=found.get("callback_of"),
         )
 
     @classmethod

@@ -66,7 +66,7 @@ class Kept:
     """A message that was kept."""
 
     def __init__(self, packed: bytes) -> None:
-        kept = loads(packed.decode("utf-8", "surrogatepass"))
+        self._kept = kept = loads(packed.decode("utf-8", "surrogatepass"))
         self.task: str = kept["task"]
         self.headers: dict[str, Any] = kept["headers"]
         self.options: dict[str, Any] = kept["options"]
@@ -74,6 +74,11 @@ class Kept:
         data = base64.b64decode(kept["body"]) if kept["binary"] else kept["body"]
         # Our own store gave it: it is trusted as the broker is.
         self.body = serialization.loads(data, kept["type"], kept["encoding"], accept={kept["type"]})
+
+    def pack(self) -> bytes:
+        """In one piece again, with ``headers`` and ``options`` as they are now."""
+        packed: str = dumps({**self._kept, "headers": self.headers, "options": self.options})
+        return packed.encode("utf-8", "surrogatepass")
 
     def message(self) -> task_message:
         """As Celery's publishing takes it."""

@@ -11,11 +11,11 @@ OPTIONS = ("job_group", "tags", "jobtrack_max_retries")
 """They never reach the broker."""
 
 
-def group_id_of(group: Any) -> str | None:
-    """The id of a group that is given as such or by its id. Raises InvalidPayload."""
+def group_id_of(group: Any, option: str = "job_group") -> str | None:
+    """The id of a group that is given as such or by its id, as ``option``. Raises InvalidPayload."""
     group_id = getattr(group, "id", group)
     if group_id is not None and not isinstance(group_id, str):
-        raise InvalidPayload(f"job_group must be a group or the id of one, not {group!r}")
+        raise InvalidPayload(f"{option} must be a group or the id of one, not {group!r}")
     return group_id
 
 

@@ -43,6 +43,8 @@ def origin_of_message(
         parent_id=headers.get("parent_id"),
         eta=moment(headers.get("eta")),
         expires_at=moment(headers.get("expires")),
+        within=header.within,
+        callback_of=header.callback_of,
     )
 
 
@@ -73,6 +75,8 @@ def origin_of_request(runtime: Runtime, task: Any, request: Any, header: Header 
         parent_id=request.parent_id,
         eta=moment(request.eta),
         expires_at=moment(request.expires),
+        within=header.within,
+        callback_of=header.callback_of,
     )
 
 

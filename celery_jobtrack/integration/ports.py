@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from celery_jobtrack.integration import backend
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import Kept
+from celery_jobtrack.integration.redriving import run_again
 from celery_jobtrack.integration.retentions import retentions_of
+from celery_jobtrack.integration.signatures import send_callback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from celery_jobtrack.integration.runtime import Runtime
+    from celery_jobtrack.model.callback import Callback
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import JobRecord
     from celery_jobtrack.model.retention import Retentions
@@ -35,6 +38,10 @@ class CeleryPorts:
     @property
     def sender(self) -> Any:
         return self._runtime.sender
+
+    @property
+    def namespace(self) -> str:
+        return self._runtime.settings.namespace
 
     def strategies_for(self, task: str) -> Iterable[TrackingStrategy]:
         return self._runtime.strategies_for(task)
@@ -70,10 +77,17 @@ class CeleryPorts:
     def publish_again(self, job: JobRecord, message: bytes) -> None:
         kept = Kept(message)
         header = Header.load(kept.headers) or Header()
-        kept.headers[KEY] = replace(header, copy=job.copies + job.attempts + 1).dump()
+        # The run is the job's: two who redrive a job at once may have kept the message of either.
+        kept.headers[KEY] = replace(header, run=job.run, copy=job.copies + job.attempts + 1).dump()
         app = self._runtime.app
         with app.producer_or_acquire() as producer:
             app.amqp.send_untracked(producer, kept.task, kept.message(), **kept.options)
+
+    def publish_callback(self, group: GroupRecord, callback: Callback, job_id: str) -> None:
+        send_callback(self._runtime, group, callback, job_id)
+
+    def run_again(self, job: JobRecord, message: bytes) -> bool:
+        return run_again(self._runtime, job, message)
 
     def dependents(self, message: bytes) -> tuple[str, ...]:
         return Kept(message).dependents()

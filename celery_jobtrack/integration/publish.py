@@ -141,6 +141,8 @@ class _Publication:
                 tags=self._tags(given),
                 run=given.run if given else 1,
                 max_retries=self._own.get("jobtrack_max_retries", given.max_retries if given else None),
+                within=self._within(given, group_id),
+                callback_of=given.callback_of if given else None,
             )
         return None
 
@@ -157,6 +159,13 @@ class _Publication:
         if group is None:
             return given.group_id if given else None
         return group_id_of(group)
+
+    def _within(self, given: Header | None, group_id: str | None) -> tuple[str, ...]:
+        """The groups above, whose cancellation refuses the start as that of the job's own group does."""
+        within = given.within if given else ()
+        if group_id is None or self._own.get("job_group") is None:
+            return within  # the header that was given says it
+        return tuple(dict.fromkeys((*within, *self._runtime.lineage.above(group_id))))
 
     def _tags(self, given: Header | None) -> tuple[str, ...]:
         tags = self._own.get("tags")

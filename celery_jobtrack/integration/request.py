@@ -96,5 +96,6 @@ class TrackedRequest(Request):
             task=self.task.name,
             group_id=header.group_id,
             retries=self.request_dict.get("retries") or 0,
+            callback_of=header.callback_of,
         )
         settle_from_main(runtime, origin, JobState.FAILURE, Reason.WORKER_LOST, describe(error))

@@ -10,6 +10,7 @@ from celery.result import AsyncResult, EagerResult, assert_will_not_block  # typ
 
 from celery_jobtrack.errors import Disabled, UnknownJob
 from celery_jobtrack.integration.cancelling import cancel
+from celery_jobtrack.integration.redriving import retry_job
 from celery_jobtrack.integration.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -51,6 +52,20 @@ class _AsksTheStore:
                 told all the same.
         """
         return cancel(self._runtime(), self.id, terminate=terminate, signal=signal)
+
+    def retry(self) -> bool:
+        """Run the job again if it did not succeed: the same id, a new run, the arguments that it had.
+
+        Returns:
+            Whether it is queued again by this call; False if it moved on meanwhile.
+
+        Raises:
+            UnknownJob: It was never recorded.
+            InvalidPayload: It has not failed, its message was not kept, or it stands for a group.
+            GroupCancelled: A group of it is being cancelled, and has members that have not ended.
+            kombu.exceptions.OperationalError: The broker takes no message; the job has failed again.
+        """
+        return retry_job(self._runtime(), self.id)
 
     def wait_settled(self, timeout: float | None = None) -> JobRecord:
         """Wait until the job has ended.

@@ -12,7 +12,7 @@ from celery.exceptions import Ignore
 from celery_jobtrack.errors import StoreUnavailable
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.model.requests import FinishRequest, SettleRequest
-from celery_jobtrack.model.state import JobState, Outcome, Reason
+from celery_jobtrack.model.state import GroupState, JobState, Outcome, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,8 +130,9 @@ class Running:
             return False
         if job.cancel_requested or job.token != self.start.token:
             return True
-        group = None if job.group_id is None else store.group(job.group_id)
-        return group is not None and group.state == "CANCELLED"
+        ids = (*(() if job.group_id is None else (job.group_id,)), *self.header.within)
+        groups = map(store.group, ids)
+        return any(group is not None and group.state is GroupState.CANCELLED for group in groups)
 
 
 def running_of(task: Any) -> Running | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from celery_jobtrack.config import Settings
 from celery_jobtrack.errors import Disabled, SchemaMismatch, StoreUnavailable
 from celery_jobtrack.integration.identity import Identity
+from celery_jobtrack.integration.lineage import Lineage
 from celery_jobtrack.integration.loop import Loop
 from celery_jobtrack.integration.ports import CeleryPorts
 from celery_jobtrack.integration.reruns import check_policy
@@ -60,6 +61,7 @@ class Runtime:
         self.group_for = group_for
         self.identity = Identity()
         self.ports = CeleryPorts(self)
+        self.lineage = Lineage(self)
         self.receivers: tuple[Any, ...] = ()
         """Of Celery's signals, which hold them weakly."""
         self._lock = threading.RLock()

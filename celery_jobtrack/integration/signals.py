@@ -131,6 +131,8 @@ def _origin_of_headers(job_id: str, task: str, headers: Mapping[str, Any], heade
         parent_id=headers.get("parent_id"),
         eta=moment(headers.get("eta")),
         expires_at=moment(headers.get("expires")),
+        within=header.within,
+        callback_of=header.callback_of,
     )
 
 

@@ -175,14 +175,24 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             headers = {**(headers or {}), INNER: True}
             return super().apply(args, kwargs, task_id=task_id, headers=headers, **options)
         if not retries:
-            headers = {**(headers or {}), KEY: self._enqueue_eagerly(runtime, task_id, args, kwargs, own)}
+            headers = {
+                **(headers or {}),
+                KEY: self._enqueue_eagerly(runtime, task_id, args, kwargs, own, headers),
+            }
         with runtime.eagerly():
             result = super().apply(args, kwargs, task_id=task_id, headers=headers, **options)
         return TrackedEagerResult.of(result, self.app)
 
-    def _enqueue_eagerly(
-        self, runtime: Runtime, task_id: str, args: Any, kwargs: Any, own: Mapping[str, Any]
+    def _enqueue_eagerly(  # noqa: PLR0917
+        self,
+        runtime: Runtime,
+        task_id: str,
+        args: Any,
+        kwargs: Any,
+        own: Mapping[str, Any],
+        headers: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
+        given = Header.load(headers or {}) or Header()
         group_id = group_id_of(own.get("job_group"))
         if group_id is None and self.group_required:
             raise GroupNotSet(f"task {self.name} runs in a group only (group_required = True)")
@@ -190,6 +200,8 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             group_id=group_id,
             tags=checked_tags(own.get("tags")),
             max_retries=own.get("jobtrack_max_retries"),
+            within=() if group_id is None else runtime.lineage.above(group_id),
+            callback_of=given.callback_of,
         )
         shown_args, shown_kwargs = show(runtime.settings, args or (), kwargs or {}, task=self)
         origin = Origin(
@@ -200,6 +212,8 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             tags=header.tags,
             group_id=group_id,
             max_retries=header.max_retries,
+            within=header.within,
+            callback_of=header.callback_of,
         )
         runtime.tracker.enqueue(EnqueueRequest(origin=origin))
         return header.dump()

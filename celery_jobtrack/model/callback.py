@@ -6,10 +6,13 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.model.state import CallbackKind
+from celery_jobtrack.model.state import CallbackKind, EventKind, GroupOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from celery_jobtrack.model.event import EventRecord
+    from celery_jobtrack.model.group import GroupRecord
 
 _NAMESPACE = uuid.UUID("6f0c3f0e-5f43-5a4b-9f0a-3d9a0c1e7b52")
 """Of our ids only: any fixed value would do, and this one must never change."""
@@ -56,3 +59,33 @@ class Callback:
         """
         name = "/".join((namespace, group_id, str(generation), self.kind, str(self.number), str(step)))
         return str(uuid.uuid5(_NAMESPACE, name))
+
+
+def due_at(event: EventRecord, callbacks: tuple[Callback, ...]) -> tuple[Callback, ...]:
+    """The callbacks that an event makes due, in the order in which they were given."""
+    return tuple(callback for callback in callbacks if _is_due_at(event, callback))
+
+
+def _is_due_at(event: EventRecord, callback: Callback) -> bool:
+    kind = callback.kind
+    if event.kind is EventKind.STARTED:
+        return kind is CallbackKind.BEFORE
+    if event.kind is EventKind.FAILED:
+        return kind is CallbackKind.CATCH
+    if event.kind is EventKind.PROGRESSED:
+        return kind is CallbackKind.PROGRESS and event.step % callback.every == 0
+    succeeded = event.outcome is GroupOutcome.SUCCEEDED
+    return kind is CallbackKind.FINALLY or (kind is CallbackKind.THEN and succeeded)
+
+
+def due_in_all(group: GroupRecord) -> tuple[Callback, ...]:
+    """The callbacks that the completed present generation of a group made due, those of progress apart.
+
+    Of progress there may be very many, and nothing waits for them.
+    """
+    due = {CallbackKind.BEFORE, CallbackKind.FINALLY}
+    if group.outcome is GroupOutcome.SUCCEEDED:
+        due.add(CallbackKind.THEN)
+    if group.first_failure is not None or group.incomplete:
+        due.add(CallbackKind.CATCH)
+    return tuple(callback for callback in group.callbacks if callback.kind in due)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.callback import Callback
     from celery_jobtrack.model.job import JobRecord
 
+GROUP_TASK = "celery_jobtrack.group"
+"""The task of the job that stands for a group among the members of its parent; nothing ever runs it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:

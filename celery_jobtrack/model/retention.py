@@ -111,6 +111,11 @@ class Retentions:
         """What they come to: no job is under two rules, and one that is kept for ever is under none."""
         return [rule for state in sorted(states) for rule in self._rules(state)]
 
+    def shortest(self, task: str) -> float | None:
+        """Seconds after its end before which no job of a task is deleted; None if none ever is."""
+        retention = self.tasks.get(task, self.default)
+        return min((time for time in map(retention.of, FINAL) if time is not None), default=None)
+
     def _rules(self, state: JobState) -> Sequence[Rule]:
         usual = self.default.of(state)
         own: dict[float | None, list[str]] = {}

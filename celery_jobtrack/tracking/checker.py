@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celery_jobtrack.config import Settings
+    from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.tracking.tracker import Tracker
 
 logger = logging.getLogger(__name__)
@@ -136,7 +137,16 @@ class Checker:
                     group_id,
                     changed.repaired,
                 )
+            self._catch_up(changed.group)
         return len(due)
+
+    def _catch_up(self, group: GroupRecord) -> None:
+        try:
+            self._tracker.closing.catch_up(group)
+        except StoreUnavailable:
+            raise
+        except Exception:  # the broker may be away, or one callback cannot be sent
+            logger.exception("what follows the completion of group %s must wait", group.id)
 
     def _deliver(self) -> int:
         if not self._tracker.store.has_due_events():

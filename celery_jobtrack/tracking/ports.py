@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from celery_jobtrack.model.callback import Callback
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import JobRecord
     from celery_jobtrack.model.retention import Retentions
@@ -19,6 +20,10 @@ class Ports(Protocol):
     @property
     def sender(self) -> Any:
         """The sender of every signal."""
+
+    @property
+    def namespace(self) -> str:
+        """Whose jobs and groups these are."""
 
     def strategies_for(self, task: str) -> Iterable[TrackingStrategy]:
         """The plain strategies that are told about jobs of a task."""
@@ -40,6 +45,17 @@ class Ports(Protocol):
 
     def publish_again(self, job: JobRecord, message: bytes) -> None:
         """Send a job's message from the store to the broker."""
+
+    def publish_callback(self, group: GroupRecord, callback: Callback, job_id: str) -> None:
+        """Record and send the job of a group's callback.
+
+        Raises:
+            JobTrackError, ValueError, LookupError, TypeError: It can never be sent as it is.
+            Exception: The broker's: it can be sent later.
+        """
+
+    def run_again(self, job: JobRecord, message: bytes) -> bool:
+        """Record that a job which did not succeed is run again, and send it; False if it has moved on."""
 
     def dependents(self, message: bytes) -> tuple[str, ...]:
         """Ids of jobs that only this message's success would publish: its chain's, its chord's body."""

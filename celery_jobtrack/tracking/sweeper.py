@@ -6,8 +6,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.errors import StoreUnavailable
+from celery_jobtrack.model.group import GROUP_TASK
 from celery_jobtrack.model.requests import Origin, SettleRequest
-from celery_jobtrack.model.state import JobState, Reason
+from celery_jobtrack.model.state import GroupState, JobState, Reason
 
 if TYPE_CHECKING:
     from celery_jobtrack.model.job import JobRecord
@@ -28,17 +29,28 @@ class Sweeper:
 
     def cancel(self, limit: int = 500) -> int:
         """Revoke queued members of cancelled groups, so that these need not wait for the messages."""
-        store = self._tracker.store
-        return sum(
-            self._revoke(job, Reason.GROUP_CANCELLED)
-            for group_id in store.cancelled_groups(50)
-            for job in store.queued_members(group_id, limit)
-        )
+        groups = self._tracker.store.cancelled_groups(50)
+        return sum(self.cancel_members(group_id, limit) for group_id in groups)
 
     def cancel_members(self, group_id: str, limit: int = 500) -> int:
         """Revoke one chunk of the queued members of one cancelled group."""
-        members = self._tracker.store.queued_members(group_id, limit)
-        return sum(self._revoke(job, Reason.GROUP_CANCELLED) for job in members)
+        ended = 0
+        for job in self._tracker.store.queued_members(group_id, limit):
+            if job.task == GROUP_TASK:
+                ended += self._cancel_group(job.id)
+            else:
+                ended += self._revoke(job, Reason.GROUP_CANCELLED)
+        return ended
+
+    def _cancel_group(self, group_id: str) -> int:
+        """Cancel a member that is a group itself: it ends when its members and its callbacks have."""
+        store = self._tracker.store
+        group = store.group(group_id)
+        if group is None or group.is_over:
+            return 0
+        if group.state is not GroupState.CANCELLED:
+            self._tracker.change_group(store.cancel_group(group_id))
+        return self.cancel_members(group_id)
 
     def _revoke(self, job: JobRecord, reason: Reason) -> bool:
         request = SettleRequest(

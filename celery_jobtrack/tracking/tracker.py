@@ -10,6 +10,8 @@ from celery_jobtrack.model.requests import Origin, SettleRequest
 from celery_jobtrack.model.state import STATE_AFTER, JobState, Reason
 from celery_jobtrack.tracking.announce import Announcer
 from celery_jobtrack.tracking.breaker import Breaker
+from celery_jobtrack.tracking.closing import Closing
+from celery_jobtrack.tracking.consequences import Consequences
 from celery_jobtrack.tracking.delivery import Delivery
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         EnqueueRequest,
         FinishRequest,
         GroupChanged,
+        RedriveRequest,
         RequeueRequest,
         RetryRequest,
         StartRequest,
@@ -46,7 +49,8 @@ class Tracker:
         self.ports = ports
         self._ask = (breaker or Breaker()).call
         self.announcer = Announcer(ports)
-        self.delivery = Delivery(store, ports)
+        self.delivery = Delivery(store, ports, Consequences(self))
+        self.closing = Closing(self)
         store.delivers = ports.delivers_here
 
     def ask_time(self) -> datetime:
@@ -70,6 +74,8 @@ class Tracker:
             self._tell_backend(result.job)
         if result.events:
             self.handle(result.events)
+        if result.settled:
+            self._after_callback(request.origin)
         return result
 
     def retry(self, request: RetryRequest) -> Settled:
@@ -88,6 +94,15 @@ class Tracker:
             self._end_dependents(result)
         if result.events:
             self.handle(result.events)
+        if state.is_final:
+            self._after_callback(request.start.origin)
+        return result
+
+    def redrive(self, request: RedriveRequest) -> Settled:
+        """A job that did not succeed is about to be published again, as a new run."""
+        result = self._ask(self.store.redrive, request)
+        if result.job is not None:
+            self._announce(result, JobState.ENQUEUED, result.job.task)
         return result
 
     def requeue_lost(self, request: RequeueRequest) -> Settled:
@@ -106,6 +121,7 @@ class Tracker:
         """
         result = self._ask(self.store.settle, request)
         self._after_settling(result, tell=tell)
+        self._after_callback(request.origin)
         return result
 
     def cancel(self, job_id: str) -> Settled:
@@ -147,6 +163,11 @@ class Tracker:
             self._tell_backend(result.job)
         self._end_dependents(result)
         self.handle(result.events)
+
+    def _after_callback(self, origin: Origin) -> None:
+        """A group's callback has ended: the group may have waited for it."""
+        if origin.callback_of is not None:
+            self.closing.look_at(origin.callback_of)
 
     def _end_dependents(self, result: Settled) -> None:
         """A job that was replaced by a chain or a group ends when one of their tasks fails.

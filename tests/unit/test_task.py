@@ -413,7 +413,7 @@ def test_class_style_job_says_what_becomes_of_it_when_it_is_lost(eager):
 
 
 def test_filling_is_renewed_after_a_renewal_that_failed(eager, monkeypatch):
-    monkeypatch.setattr("celery_jobtrack.features.groups.FILLING_LEASE", 0.3)
+    monkeypatch.setattr("celery_jobtrack.features.groups.hold.FILLING_LEASE", 0.3)
     store, calls = eager.jobtrack.store, []
     begin = store.begin_filling
 

@@ -8,9 +8,17 @@ from typing import Any
 
 from celery_jobtrack.config import Settings
 from celery_jobtrack.model.group import GroupRecord
-from celery_jobtrack.model.requests import EnqueueRequest, FinishRequest, Origin, StartRequest, Worker
+from celery_jobtrack.model.requests import (
+    EnqueueRequest,
+    FinishRequest,
+    Origin,
+    RedriveRequest,
+    SettleRequest,
+    StartRequest,
+    Worker,
+)
 from celery_jobtrack.model.retention import Retentions
-from celery_jobtrack.model.state import Outcome
+from celery_jobtrack.model.state import JobState, Outcome, Reason
 from celery_jobtrack.strategies.memory import MemoryStore
 from celery_jobtrack.tracking.checker import Checker
 from celery_jobtrack.tracking.tracker import Tracker
@@ -39,7 +47,13 @@ class RememberingPorts:
     published: list[str] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
     sender: str = "jobtrack"
+    namespace: str = "default"
+    broker_error: Exception | None = None
+    callbacks: list[tuple[str, str]] = field(default_factory=list)
+    """The kind and the id of every callback that was sent."""
     kept: Retentions = field(default_factory=Retentions)
+    tracker: Any = None
+    """Set by the world: what sending records."""
 
     def strategies_for(self, task):
         return self.strategies
@@ -62,6 +76,26 @@ class RememberingPorts:
     def publish_again(self, job, message):
         self.published.append(job.id)
 
+    def publish_callback(self, group, callback, job_id):
+        if isinstance(self.broker_error, ValueError):
+            raise self.broker_error
+        origin = Origin(job_id=job_id, task=callback.task, queue="q", callback_of=group.id)
+        self.tracker.enqueue(EnqueueRequest(origin=origin, message=b"kept"))
+        self._send(str(callback.kind), origin)
+
+    def run_again(self, job, message):
+        origin = Origin(job_id=job.id, task=job.task, run=job.run + 1)
+        assert self.tracker.redrive(RedriveRequest(job_id=job.id)).applied
+        self._send("again", origin)
+        return True
+
+    def _send(self, kind, origin):
+        if self.broker_error is not None:
+            request = SettleRequest(origin=origin, state=JobState.FAILURE, reason=Reason.PUBLISH_FAILED)
+            self.tracker.settle(request, tell=False)
+            raise self.broker_error
+        self.callbacks.append((kind, origin.job_id))
+
     def dependents(self, message):
         return ()
 
@@ -81,6 +115,7 @@ class World:
         self.store = MemoryStore(clock=self.clock)
         self.ports = RememberingPorts()
         self.tracker = Tracker(self.store, self.ports)
+        self.ports.tracker = self.tracker
         self.settings = Settings(**settings)
         self.checker = Checker(self.tracker, self.settings)
         self.store.register_worker(WORKER, 45)

@@ -194,6 +194,25 @@ def add_tasks(app: Celery, folder: Path) -> None:
     def collect(results: list[int]) -> int:
         return sum(results)
 
+    @app.task(name="shop.told", bind=True, max_retries=3, **tracked)
+    def told(self, group_id: str, what: str, fails: int = 0) -> None:
+        """A callback: write down what it is and whose."""
+        if self.request.retries < fails:
+            raise self.retry(exc=ConnectionError("try again"), countdown=0)
+        with (folder / "told.jsonl").open("a") as file:
+            file.write(json.dumps({"what": what, "group": group_id, "job": self.request.id}) + "\n")
+
+    @app.task(name="shop.fails_until", **tracked)
+    def fails_until(name: str) -> None:
+        """Fail until the test says otherwise."""
+        if not (folder / f"{name}.go").exists():
+            raise ValueError(name)
+
+    @app.task(name="shop.adds", bind=True, **tracked)
+    def adds(self, number: int) -> None:
+        """Add members to the group that this is a member of."""
+        self.job_group.add(add.s(n, n) for n in range(number))
+
     @app.task(name="shop.member", group_required=True, bind=True, **tracked)
     def member(self) -> str:
         return str(self.job_group.title)

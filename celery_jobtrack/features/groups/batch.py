@@ -1,0 +1,119 @@
+"""The batch builder: members and callbacks put together step by step, then sent."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack.errors import GroupCancelled, InvalidPayload, JobTrackError
+from celery_jobtrack.features.groups.catalogue import Groups
+from celery_jobtrack.features.groups.given import one_more
+from celery_jobtrack.features.groups.sending import Nested, send_members
+from celery_jobtrack.model.names import check_name
+from celery_jobtrack.model.state import CallbackKind, GroupState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from celery_jobtrack.features.groups.group import JobGroup
+    from celery_jobtrack.integration.runtime import Runtime
+    from celery_jobtrack.model.callback import Callback
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingBatch(Nested):
+    """A batch that is not sent yet. Every step gives a new one, so a half-built one can be used again.
+
+    The signature of a callback is checked when it is given. Its job gets the id of the batch as its first
+    argument, unless the signature is immutable (``task.si(…)``).
+
+    Example::
+
+        jobtrack.batch([resize.s(p) for p in paths], title="Holiday").then(notify.s()).dispatch()
+    """
+
+    runtime: Runtime
+    members: Iterable[Any] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+    parent: Any = None
+    callbacks: tuple[Callback, ...] = ()
+    on_failure: str = "cancel"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def before(self, signature: Any) -> PendingBatch:
+        """Run this when the first member starts. Raises InvalidPayload."""
+        return self._with_callback(CallbackKind.BEFORE, signature)
+
+    def progress(self, signature: Any, *, every: int = 1) -> PendingBatch:
+        """Run this each time that ``every`` members more have ended. Raises InvalidPayload."""
+        return self._with_callback(CallbackKind.PROGRESS, signature, every=every)
+
+    def then(self, signature: Any) -> PendingBatch:
+        """Run this when all members have succeeded. Raises InvalidPayload."""
+        return self._with_callback(CallbackKind.THEN, signature)
+
+    def catch(self, signature: Any) -> PendingBatch:
+        """Run this when the first member fails for good, once. Raises InvalidPayload."""
+        return self._with_callback(CallbackKind.CATCH, signature)
+
+    def finally_(self, signature: Any) -> PendingBatch:
+        """Run this when all members have ended, however. Raises InvalidPayload."""
+        return self._with_callback(CallbackKind.FINALLY, signature)
+
+    def allow_failures(self) -> PendingBatch:
+        """Let the others go on when one fails; otherwise the first failure cancels the rest."""
+        return replace(self, on_failure="continue")
+
+    def on_queue(self, name: str) -> PendingBatch:
+        """Send the members to this queue, unless one says otherwise; callbacks go where they say."""
+        return replace(self, options={**self.options, "queue": check_name("a queue", name, InvalidPayload)})
+
+    def dispatch(self) -> JobGroup:
+        """Make the batch, send its members one after the other, and seal it.
+
+        Members may start, fail and cancel the rest before the last one is sent: then the others are not.
+        If sending breaks off, the batch is sealed as incomplete, which is a failure: its ``catch`` and
+        ``finally`` callbacks follow when what was sent has ended.
+
+        Raises:
+            InvalidPayload: A title, a payload or a member is wrong.
+            UnknownGroup, GroupCompleted, GroupCancelled: The parent takes no members.
+            Exception: Whatever the iterable of members raises, or the broker.
+        """
+        return self._dispatch(self.parent)
+
+    def dispatch_in(self, parent: JobGroup) -> JobGroup:
+        """The same, as a member of ``parent``."""
+        return self._dispatch(parent)
+
+    def _dispatch(self, parent: Any) -> JobGroup:
+        batch = Groups(self.runtime).create_batch(
+            callbacks=self.callbacks, parent=parent, on_failure=self.on_failure, **self.about
+        )
+        try:
+            send_members(self.runtime, batch, self.members, self.options)
+        except GroupCancelled:
+            if batch.refresh().state is not GroupState.CANCELLED:
+                _abandon(batch)
+                raise
+            # Somebody cancelled it, or its first failure did: what was not sent is cancelled as well.
+            return batch.seal(incomplete=batch.first_failure is not None)
+        except BaseException:
+            _abandon(batch)
+            raise
+        return batch.seal()
+
+    def _with_callback(self, kind: CallbackKind, signature: Any, *, every: int = 0) -> PendingBatch:
+        callbacks = one_more(self.runtime, self.callbacks, kind, signature, every=every)
+        return replace(self, callbacks=callbacks)
+
+
+def _abandon(batch: JobGroup) -> None:
+    """Seal a batch of which not all members are sent, so that it ends; the reason is being raised."""
+    try:
+        batch.seal(incomplete=True)
+    except JobTrackError:
+        logger.exception("batch %s was not dispatched whole, and is not sealed", batch.id)

@@ -1,0 +1,270 @@
+"""One group: what is recorded of it, and what can be done with it."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack.errors import InvalidPayload, UnknownGroup
+from celery_jobtrack.features.groups import hold
+from celery_jobtrack.features.groups.following import callbacks_with_jobs
+from celery_jobtrack.features.groups.retrying import Retried, check_wanted, retry_members
+from celery_jobtrack.features.groups.sending import send_members, several
+from celery_jobtrack.features.groups.waiting import wait_for
+from celery_jobtrack.integration.cancelling import check_signal, terminate_members
+from celery_jobtrack.integration.lineage import recorded
+from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
+from celery_jobtrack.integration.redriving import check_ancestors, wait_again
+from celery_jobtrack.model.requests import JobQuery, Page
+from celery_jobtrack.model.state import JobState
+from celery_jobtrack.tracking.sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from celery_jobtrack.features.groups.following import GroupCallback
+    from celery_jobtrack.integration.runtime import Runtime
+    from celery_jobtrack.model.group import GroupRecord, GroupStatus
+
+
+class JobGroup:
+    """One group: what is recorded of it (as of when it was read), and what can be done with it.
+
+    ``id``, ``key``, ``title``, ``description``, ``payload``, ``state``, ``outcome``, ``generation`` and
+    the other fields of its record are attributes; ``refresh()`` reads them again.
+    """
+
+    def __init__(self, runtime: Runtime, record: GroupRecord) -> None:
+        self._runtime = runtime
+        self.record = record
+        self._reopened_with: str | None = None
+        """The token of the hold that ``reopen`` took."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "record":
+            raise AttributeError(name)
+        return getattr(self.record, name)
+
+    def __repr__(self) -> str:
+        return f"<JobGroup {self.record.title!r} {self.record.id} {self.record.state}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JobGroup) and other.record.id == self.record.id
+
+    def __hash__(self) -> int:
+        return hash(self.record.id)
+
+    def __json__(self) -> str:
+        """A group travels in a message as its id."""
+        return self.record.id
+
+    def __copy__(self) -> JobGroup:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> JobGroup:
+        """Celery copies the options of signatures; a group stays the same group."""
+        return self
+
+    def __reduce__(self) -> Any:
+        return str, (self.record.id,)
+
+    def refresh(self) -> JobGroup:
+        """Read the record again. Raises UnknownGroup."""
+        if self._is_inert():
+            return self
+        self.record = recorded(self._runtime, self.record.id)
+        return self
+
+    def status(self) -> GroupStatus:
+        """The numbers of this moment, at a cost that does not grow with the group. Raises UnknownGroup."""
+        status = self._runtime.store.group_status(self.record.id)
+        if status is None:
+            raise UnknownGroup(f"group {self.record.id!r} is not recorded")
+        return status
+
+    def members(
+        self, *, state: JobState | str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> Page:
+        """A page of the group's jobs, newest first, of all generations."""
+        query = JobQuery(
+            group_id=self.record.id,
+            state=check_state(JobState, state),
+            limit=check_limit(limit),
+            cursor=check_cursor(cursor),
+        )
+        return self._runtime.store.jobs(query)
+
+    def mark_running(self) -> JobGroup:
+        """Announce that the group has started, before its first job does."""
+        if self._is_inert():
+            return self
+        changed = self._runtime.tracker.change_group(self._runtime.store.mark_running(self.record.id))
+        self.record = changed.group
+        return self
+
+    def seal(self, *, incomplete: bool = False) -> JobGroup:
+        """Say that a batch gets no more jobs: it completes when none is outstanding.
+
+        Args:
+            incomplete: Not all of its jobs could be dispatched, which is a failure of the batch.
+
+        Raises:
+            InvalidPayload: It is a standing group, which is never sealed.
+        """
+        if self.record.standing:
+            raise InvalidPayload(
+                f"group {self.record.title!r} is a standing group and is never sealed; "
+                "make a batch with groups.create(…, standing=False)"
+            )
+        if self._is_inert():
+            return self
+        changed = self._runtime.tracker.change_group(
+            self._runtime.store.seal_group(self.record.id, incomplete=incomplete)
+        )
+        self.record = changed.group
+        return self
+
+    def cancel(self, *, terminate: bool = False, signal: str = "SIGTERM") -> JobGroup:
+        """Cancel what has not started. Running jobs see ``self.cancelled`` and go on or stop.
+
+        The flag is one write; jobs that are queued are refused at their start, and are ended in
+        chunks, of which the first is done here and the others by the checker.
+
+        Args:
+            terminate: Whether workers are asked to end the running jobs by force, too. Pools of
+                processes, gevent and eventlet can; threads and solo cannot, and go on.
+            signal: What a process is sent: ``"SIGTERM"``, ``"SIGKILL"``, …
+
+        Raises:
+            InvalidPayload: There is no such signal.
+            kombu.exceptions.OperationalError: The broker takes no message to the workers; the group
+                is cancelled all the same.
+        """
+        check_signal(signal)
+        if self._is_inert():
+            return self
+        changed = self._runtime.tracker.change_group(self._runtime.store.cancel_group(self.record.id))
+        Sweeper(self._runtime.tracker).cancel_members(self.record.id)
+        self.record = changed.group
+        if terminate:
+            terminate_members(self._runtime, self.record.id, signal=signal)
+        return self.refresh()
+
+    @contextmanager
+    def filling(self) -> Iterator[JobGroup]:
+        """Hold the group's completion open while jobs are being added.
+
+        The hold is renewed while the block runs, and ends by itself when the process dies.
+
+        Example::
+
+            with group.filling():
+                for path in paths:
+                    resize.apply_async((path,), job_group=group)
+        """
+        if self._is_inert():
+            yield self
+            return
+        with hold.held_open(self._runtime, self.record.id, after=self._became):
+            yield self
+
+    def add(self, signatures: Iterable[Any]) -> JobGroup:
+        """Add members and send them, also to a running batch and from inside of one of its members.
+
+        Args:
+            signatures: ``task.s(…)``, or batches that are not dispatched yet; any iterable, taken lazily.
+
+        Raises:
+            GroupCompleted: It is a batch and has completed; see ``reopen``.
+            GroupCancelled: It was cancelled, by somebody or by the first failure.
+            InvalidPayload: Something is no signature of a known task. Those before it are sent.
+        """
+        members = several(signatures)
+        if self._is_inert():
+            send_members(self._runtime, self, members, {})
+            return self
+        with hold.held_open(self._runtime, self.record.id, after=self._became):
+            # Whoever reopened the group did it for these.
+            self._let_go()
+            send_members(self._runtime, self, members, {})
+        return self
+
+    def reopen(self) -> JobGroup:
+        """Begin the next generation of a group that has completed, and hold it open for 30 seconds.
+
+        A batch keeps its numbers, and gets new events and callbacks. ``add`` ends the hold; a batch to which
+        nothing is added completes again.
+
+        Raises:
+            GroupCancelled: It is being cancelled, and has members that have not ended.
+        """
+        if self._is_inert():
+            return self
+        check_ancestors(self._runtime, self.record.id)
+        token = uuid.uuid4().hex
+        changed = self._runtime.store.reopen_group(
+            self.record.id, token, hold.FILLING_LEASE, keep_totals=not self.record.standing
+        )
+        self._let_go()
+        self._reopened_with = token
+        self.record = self._runtime.tracker.change_group(changed).group
+        wait_again(self._runtime, self.record.id)
+        return self
+
+    def retry_failed(
+        self, ids: Iterable[Any] | None = None, *, exception: Any = None, limit: int | None = None
+    ) -> Retried:
+        """Run members again that did not succeed, with the arguments they had: the same ids, a new run.
+
+        Without ``ids`` these are the members that failed and, in a batch that its first failure cancelled,
+        those that were cancelled with it; members of groups below included. A batch keeps its numbers, and
+        if all succeed now, its ``then`` callbacks follow; a standing group begins a generation.
+
+        Args:
+            ids: Only these members, jobs or their ids; also such as were cancelled or have expired.
+            exception: Only members that failed of this exception, a class (with its subclasses) or a name.
+            limit: How many at most, the newest first.
+
+        Raises:
+            GroupCancelled: It is being cancelled, and has members that have not ended.
+            InvalidPayload: An id is not that of a member; or an argument is wrong.
+            kombu.exceptions.OperationalError: The broker takes no message; what is not sent is still failed.
+        """
+        wanted = check_wanted(ids, exception, limit)
+        if self._is_inert():
+            return Retried()
+        retried = retry_members(self._runtime, self.refresh().record, wanted)
+        self.refresh()
+        return retried
+
+    def callbacks(self) -> tuple[GroupCallback, ...]:
+        """The group's callbacks, each with its job in the present generation."""
+        return callbacks_with_jobs(self._runtime, self.record)
+
+    def wait(self, timeout: float | None = None) -> GroupStatus:
+        """Wait until the group's present generation has completed.
+
+        If a listener has begun the next generation by then, its status is what is returned.
+
+        Args:
+            timeout: Seconds; None waits for ever.
+
+        Raises:
+            celery.exceptions.TimeoutError: It has not completed in time.
+            RuntimeError: Called inside of a task, where waiting can block every worker.
+        """
+        return wait_for(self, timeout)
+
+    def _became(self, record: GroupRecord) -> None:
+        self.record = record
+
+    def _let_go(self) -> None:
+        """End the hold that ``reopen`` took."""
+        token, self._reopened_with = self._reopened_with, None
+        if token is not None:
+            self._runtime.tracker.change_group(self._runtime.store.end_filling(self.record.id, token))
+
+    def _is_inert(self) -> bool:
+        """With ``jobtrack_enabled = False`` a group can be made and filled, and does nothing."""
+        return not self._runtime.enabled

@@ -1,0 +1,176 @@
+"""Running the members of a group again that did not succeed."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from celery_jobtrack.errors import InvalidPayload
+from celery_jobtrack.features.groups.hold import held_open
+from celery_jobtrack.integration.redriving import run_again
+from celery_jobtrack.model.group import GROUP_TASK
+from celery_jobtrack.model.requests import JobQuery
+from celery_jobtrack.model.state import REDRIVEN, GroupOutcome, JobState, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from celery_jobtrack.integration.runtime import Runtime
+    from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.job import JobRecord
+
+CHUNK = 500
+"""Members that are read at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """What ``retry_failed`` did."""
+
+    queued: int = 0
+    """Jobs that run again, those in groups below included."""
+    not_kept: tuple[str, ...] = ()
+    """Ids of jobs that cannot run again: their message was not kept (``jobtrack_keep_message``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which members shall run again."""
+
+    ids: tuple[str, ...] | None = None
+    errors: frozenset[str] | None = None
+    """Names of exceptions; only members that failed of one of these."""
+    limit: int | None = None
+
+    def failure(self, job: JobRecord) -> bool:
+        """Whether a failed member is wanted. One that is a group is looked into."""
+        if self.errors is None or job.task == GROUP_TASK:
+            return True
+        return job.error is not None and job.error.type in self.errors
+
+
+@dataclass
+class _Count:
+    """What was done so far, in this group and in those below."""
+
+    left: int | None
+    queued: int = 0
+    not_kept: list[str] = field(default_factory=list)
+
+    @property
+    def is_full(self) -> bool:
+        return self.left is not None and self.queued >= self.left
+
+
+def check_wanted(ids: Any, exception: Any, limit: Any) -> Wanted:
+    """What a caller asked for. Raises InvalidPayload."""
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise InvalidPayload(f"limit must be a whole number from 1 on, not {limit!r}")
+    if ids is not None and exception is not None:
+        raise InvalidPayload("give ids or an exception, not both")
+    if isinstance(ids, str) or (ids is not None and not hasattr(ids, "__iter__")):
+        raise InvalidPayload(f"ids must be a list of jobs or of their ids, not {ids!r}")
+    wanted_ids = None if ids is None else tuple(str(getattr(each, "id", each)) for each in ids)
+    return Wanted(ids=wanted_ids, errors=_names(exception), limit=limit)
+
+
+def _names(exception: Any) -> frozenset[str] | None:
+    if exception is None or isinstance(exception, str):
+        return None if exception is None else frozenset({exception})
+    if isinstance(exception, type) and issubclass(exception, BaseException):
+        below = (_names(each) or frozenset() for each in exception.__subclasses__())
+        return frozenset({exception.__qualname__}).union(*below)
+    raise InvalidPayload(f"exception must be a class of exceptions or the name of one, not {exception!r}")
+
+
+def retry_members(runtime: Runtime, group: GroupRecord, wanted: Wanted) -> Retried:
+    """Run members again.
+
+    The first one that does opens the group, if it is over; from then on it is held open until all are
+    sent, so that it does not complete between two of them.
+
+    Raises:
+        GroupCancelled: The group, or one above it, is being cancelled and has members that have not ended.
+        InvalidPayload: An id is not that of a member.
+        Exception: The broker's: those that are not sent yet stay as they are.
+    """
+    count = _Count(wanted.limit)
+    _retry(runtime, group, wanted, count, inherits=False, hold_above=lambda: None)
+    return Retried(queued=count.queued, not_kept=tuple(count.not_kept))
+
+
+def _retry(
+    runtime: Runtime,
+    group: GroupRecord,
+    wanted: Wanted,
+    count: _Count,
+    *,
+    inherits: bool,
+    hold_above: Callable[[], None],
+) -> None:
+    with ExitStack() as stack:
+        held = False
+
+        def hold_this() -> None:
+            nonlocal held
+            hold_above()
+            if not held:
+                held = True
+                stack.enter_context(held_open(runtime, group.id))
+
+        for job in _candidates(runtime, group, wanted, inherits=inherits):
+            if count.is_full:
+                return
+            if job.task == GROUP_TASK:
+                child = runtime.store.group(job.id)
+                if child is not None:
+                    cancelled = job.state is JobState.REVOKED
+                    below = Wanted(errors=wanted.errors)
+                    _retry(runtime, child, below, count, inherits=cancelled, hold_above=hold_this)
+                continue
+            message = runtime.store.message(job.id)
+            if message is None:
+                count.not_kept.append(job.id)
+            else:
+                count.queued += run_again(runtime, job, message, before_sending=hold_this)
+
+
+def _candidates(
+    runtime: Runtime, group: GroupRecord, wanted: Wanted, *, inherits: bool
+) -> Iterator[JobRecord]:
+    if wanted.ids is not None:
+        yield from _named(runtime, group, wanted.ids)
+        return
+    for job in _in_state(runtime, group, JobState.FAILURE):
+        if wanted.failure(job):
+            yield job
+    # Those that only the group's cancellation has ended, if a failure was what cancelled it.
+    by_failure = group.cancels_on_failure and group.outcome is not GroupOutcome.CANCELLED
+    if wanted.errors is None and (inherits or by_failure):
+        for job in _in_state(runtime, group, JobState.REVOKED):
+            if job.reason is Reason.GROUP_CANCELLED:
+                yield job
+
+
+def _named(runtime: Runtime, group: GroupRecord, ids: Iterable[str]) -> Iterator[JobRecord]:
+    for job_id in ids:
+        job = runtime.store.job(job_id)
+        if job is None or job.group_id != group.id:
+            raise InvalidPayload(f"job {job_id!r} is not a member of group {group.title!r} ({group.id})")
+        if job.state in REDRIVEN:
+            yield job
+
+
+def _in_state(runtime: Runtime, group: GroupRecord, state: JobState) -> Iterator[JobRecord]:
+    """The members in a state that the group has counted, the newest first.
+
+    One that runs again leaves the state, and keeps its place in the order: no page skips another one.
+    """
+    cursor: str | None = None
+    while True:
+        page = runtime.store.jobs(JobQuery(group_id=group.id, state=state, limit=CHUNK, cursor=cursor))
+        yield from (job for job in page.items if group.counts(job.generation))
+        if page.cursor is None:
+            return
+        cursor = page.cursor
