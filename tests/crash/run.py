@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from celery_jobtrack.errors import StoreUnavailable
-from celery_jobtrack.features import groups
+from celery_jobtrack.features.groups import hold
 from tests.crash import journal
 from tests.crash.accounts import Problem
 from tests.crash.books import is_settled, read_books
@@ -72,7 +72,7 @@ def run_round(plan: Plan, lane: Lane, *, keep: bool = False) -> Result:
     app, jobtrack = make_app("crash", folder, settings, add_tasks)
     try:
         with (
-            patch.object(groups, "FILLING_LEASE", HOLD),
+            patch.object(hold, "FILLING_LEASE", HOLD),
             logging_to(folder / "round.log", logger),
             Staff(folder, settings, plan.listening) as staff,
         ):
