@@ -36,8 +36,10 @@ class Marks:
 
     def _open(self) -> mmap.mmap:
         # Only a process that runs bodies comes here, so no page is inherited through a fork.
-        path = self._folder / str(os.getpid())
-        path.write_bytes(bytes(LAYOUT.size))
+        path, new = self._folder / str(os.getpid()), self._folder.with_name(f"new-mark-{os.getpid()}")
+        # Somebody may be reading the folder.
+        new.write_bytes(bytes(LAYOUT.size))
+        new.replace(path)
         with path.open("r+b") as file:
             self._page = mmap.mmap(file.fileno(), LAYOUT.size)
         return self._page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from tests.servers import mariadb, postgresql, redis
+from tests.servers import mariadb, postgresql, rabbitmq, redis
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -16,7 +16,9 @@ STARTS = {
     "broker": redis.start,
     "redis": redis.start,
     "postgresql": postgresql.start,
+    "postgresql-durable": postgresql.DurablePostgreSQL,
     "mariadb": mariadb.start,
+    "rabbitmq": rabbitmq.start,
 }
 """The broker is a Redis of its own, so that its CPU is told from a store's."""
 

@@ -57,8 +57,9 @@ def produce(case: Case, warm_up: int, jobs: int) -> dict[str, float]:
 class Worker:
     """A running worker that has consumed the warm-up queue and nothing else."""
 
-    def __init__(self, case: Case, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, case: Case, process: subprocess.Popen[bytes], log: Path, node: str = NODE) -> None:
         self._case = case
+        self._node = node
         self._process = process
         self._log = log
         self._marks = Path(case.marks)
@@ -74,10 +75,7 @@ class Worker:
     def begin(self) -> None:
         """Count from now on, and let the worker at the measured jobs."""
         marks.reset(self._marks)
-        with Celery(broker=self._case.conf["broker_url"], set_as_current=False) as app:
-            answers = app.control.add_consumer(MEASURED, destination=[NODE], reply=True, timeout=10, limit=1)
-        if not any("ok" in told for answer in answers for told in answer.values()):
-            raise self._broken(f"it does not consume the measured jobs: {answers}")
+        consume(self._case, [self._node])
 
     def complete(self, jobs: int) -> marks.Runs:
         """Wait for the last job; gives what ran."""
@@ -114,12 +112,28 @@ class Worker:
             self._process.wait()
 
 
+def consume(case: Case, nodes: Sequence[str]) -> None:
+    """Let workers at the measured jobs, all at once.
+
+    Raises:
+        BrokenRunError: Not all have said that they do.
+    """
+    with Celery(broker=case.conf["broker_url"], set_as_current=False) as app:
+        answers = app.control.add_consumer(
+            MEASURED, destination=list(nodes), reply=True, timeout=10, limit=len(nodes)
+        )
+    if sum("ok" in told for answer in answers for told in answer.values()) != len(nodes):
+        raise BrokenRunError(f"not all of {nodes} consume the measured jobs: {answers}")
+
+
 @contextmanager
-def running(case: Case, folder: Path, options: Sequence[str] = ()) -> Iterator[Worker]:
+def running(
+    case: Case, folder: Path, options: Sequence[str] = (), *, node: str = NODE, children: int = CHILDREN
+) -> Iterator[Worker]:
     """A worker of this case with two pool children, as users start it; it logs warnings only."""
-    log = folder / "worker.log"
+    log = folder / f"{node}.log"
     worker = [sys.executable, "-m", "celery", "-A", "benchmarks.app", "worker", "-l", "WARNING"]
-    worker += ["-P", "prefork", "-c", str(CHILDREN), "-n", NODE, "-Q", WARM_UP, *options]
+    worker += ["-P", "prefork", "-c", str(children), "-n", node, "-Q", WARM_UP, *options]
     tether = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(signal.SIGTERM)), ""]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -129,7 +143,7 @@ def running(case: Case, folder: Path, options: Sequence[str] = ()) -> Iterator[W
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    started = Worker(case, process, log)
+    started = Worker(case, process, log, node)
     try:
         yield started
     finally:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from celery_jobtrack.features.groups import JobGroup
     from celery_jobtrack.features.job_classes import Job
     from celery_jobtrack.jobtrack import JobTrack
+    from celery_jobtrack.model.dispatched import Dispatched
     from celery_jobtrack.model.group import GroupStatus
     from celery_jobtrack.model.job import Attempt, JobRecord
+    from celery_jobtrack.model.result import Failure, NotKept, Pending, Result
     from celery_jobtrack.model.state import GroupState, JobState, Reason
     from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Attempt": "model.job",
+    "Dispatched": "model.dispatched",
     "DjangoTrackableTask": "django",
+    "Failure": "model.result",
     "GroupState": "model.state",
     "GroupStatus": "model.group",
     "Job": "features.job_classes",
@@ -33,7 +37,10 @@ _HOMES = {
     "JobRecord": "model.job",
     "JobState": "model.state",
     "JobTrack": "jobtrack",
+    "NotKept": "model.result",
+    "Pending": "model.result",
     "Reason": "model.state",
+    "Result": "model.result",
     "Store": "strategies.contract",
     "TrackableTask": "task",
     "TrackingStrategy": "strategies.tracking_strategy",
@@ -43,6 +50,8 @@ _MODULES = ("errors", "events")
 # Without DjangoTrackableTask, so that `import *` works where Django is not installed.
 __all__ = [
     "Attempt",
+    "Dispatched",
+    "Failure",
     "GroupState",
     "GroupStatus",
     "Job",
@@ -50,7 +59,10 @@ __all__ = [
     "JobRecord",
     "JobState",
     "JobTrack",
+    "NotKept",
+    "Pending",
     "Reason",
+    "Result",
     "Store",
     "TrackableTask",
     "TrackingStrategy",

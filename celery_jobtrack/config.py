@@ -140,6 +140,8 @@ class Settings:
     """How arguments are shown and kept: not at all, up to 1 KB, or whole; always redacted."""
     keep_message: bool = _setting(default=True, check=_flag)
     """Keep what is needed to publish a job again, until it has succeeded."""
+    result_max_bytes: int = _setting(default=65_536, check=_count)
+    """The most that is kept of what one job returned, where a task says ``store_result = True``."""
     redact: tuple[str, ...] = _setting(default=REDACTED, check=_names)
     """Parts of argument names whose values are neither shown nor kept."""
     check_interval: float = _setting(default=10.0, check=_seconds)

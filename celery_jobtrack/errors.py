@@ -12,7 +12,9 @@
     ├── GroupNotSet                 a task that must run in a group was given none
     ├── GroupCompleted              a batch that has completed takes no more members
     ├── GroupCancelled              a cancelled group takes no more members
+    ├── GroupNotCompleted           results were asked of a group that has not completed
     ├── InvalidPayload              arguments or options that cannot be sent or kept
+    ├── DispatchFailed              a bulk dispatch was interrupted; it says what was sent
     ├── StoreUnavailable            the store does not answer, or refuses
     │   └── SchemaMismatch          the store's tables are of another version
     └── StaleAttempt                the attempt was closed by somebody else
@@ -20,11 +22,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kombu.exceptions import EncodeError
+
+if TYPE_CHECKING:
+    from celery_jobtrack.model.dispatched import Dispatched
 
 
 class JobTrackError(Exception):
-    """The root of every error that this package raises on purpose."""
+    """The root of every error that this package raises on purpose.
+
+    Attributes:
+        dispatched: What a bulk dispatch had sent when this error ended it; None for all others.
+    """
+
+    dispatched: Dispatched | None = None
 
 
 class ConfigurationError(JobTrackError):
@@ -63,11 +76,33 @@ class GroupCancelled(JobTrackError):
     """A cancelled group takes no more members."""
 
 
+class GroupNotCompleted(JobTrackError):
+    """Results were asked of a group that has not completed."""
+
+
 class InvalidPayload(JobTrackError, EncodeError, ValueError):
     """Arguments or options that cannot be sent or kept.
 
     It is a kombu ``EncodeError`` too, so code that catches that one goes on working.
     """
+
+
+class DispatchFailed(JobTrackError):
+    """A bulk dispatch was interrupted, by the broker or by what gave the signatures.
+
+    The cause is the error's ``__cause__``.
+
+    Args:
+        message: What happened, and what to do.
+        dispatched: What was sent until then.
+    """
+
+    def __init__(self, message: str, dispatched: Dispatched) -> None:
+        super().__init__(message, dispatched)
+        self.dispatched = dispatched
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class StoreUnavailable(JobTrackError):

@@ -10,7 +10,7 @@ from celery_jobtrack.features.dispatch import DispatchingTask
 from celery_jobtrack.features.groups import Groups, JobGroup, PendingBatch, several
 from celery_jobtrack.features.inspection import Inspection
 from celery_jobtrack.features.job_classes import JobClasses
-from celery_jobtrack.integration import bootstep, publish, tasks
+from celery_jobtrack.integration import bootstep, bulk, publish, tasks
 from celery_jobtrack.integration import signals as celery_signals
 from celery_jobtrack.integration.cancelling import cancel
 from celery_jobtrack.integration.queries import check_age, check_final_states
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.config import Settings
     from celery_jobtrack.integration.result import TrackedResult
+    from celery_jobtrack.model.dispatched import Dispatched
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.state import JobState
     from celery_jobtrack.strategies.contract import Store
@@ -92,6 +93,54 @@ class JobTrack:
         """
         result: TrackedResult = self.jobs.pending(name, payload, **more).dispatch()
         return result
+
+    def dispatch_many(
+        self,
+        signatures: Iterable[Any],
+        *,
+        group: JobGroup | str | None = None,
+        chunk: int = bulk.CHUNK,
+        key: str | None = None,
+        on_progress: Callable[[Dispatched], object] | None = None,
+        progress: bool = False,
+        max_outstanding: int | None = None,
+    ) -> Dispatched:
+        """Record many jobs and send them, chunk by chunk: one write of the store and one batch each.
+
+        Every job is tracked, whatever the class of its task.
+
+        Args:
+            signatures: Signatures of registered tasks, from any iterable. A generator is read as its
+                jobs are sent, never more than one chunk ahead.
+            group: Whose members all of them become, as such or by its id; it is held open meanwhile.
+            chunk: How many jobs are recorded and sent at once.
+            key: A name that makes a second dispatch of the same signatures, in the same order, add only
+                what the first did not record or could not send.
+            on_progress: Is called after each chunk with what was dispatched until then.
+            progress: Whether a bar is drawn on standard error.
+            max_outstanding: With a group: the next chunk waits until fewer of its members are outstanding.
+
+        Returns:
+            What became of the signatures.
+
+        Raises:
+            InvalidPayload: A signature cannot be sent. Nothing of its chunk was recorded or sent.
+            DispatchFailed: The broker failed, or the iterable raised: that error is the cause.
+            UnknownGroup, GroupCompleted, GroupCancelled: The group takes no members.
+            StoreUnavailable: The store is away, and a group or a key needs it.
+
+            All of them have ``dispatched``: what was sent before.
+
+        Example::
+
+            jobtrack.dispatch_many(resize.s(path) for path in paths)
+        """
+        about: dict[str, Any] = {"chunk": chunk, "key": key, "on_progress": on_progress}
+        about |= {"progress": progress, "max_outstanding": max_outstanding}
+        if group is None or not self.runtime.enabled:
+            return bulk.dispatch(self.runtime, signatures, **about)
+        found = group if isinstance(group, JobGroup) else self.groups.get(group)
+        return found.dispatch(signatures, **about)
 
     def batch(
         self,

@@ -14,7 +14,7 @@ from celery_jobtrack.cli.facts import facts, moment
 from celery_jobtrack.cli.show_groups import counts
 from celery_jobtrack.cli.show_jobs import jobs_table
 from celery_jobtrack.cli.styles import state_text
-from celery_jobtrack.cli.times import span
+from celery_jobtrack.cli.times import at, between, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ def _facts(record: GroupRecord, status: GroupStatus, now: datetime) -> Iterator[
     yield "started", moment(record.started_at, now)
     yield "completed", moment(record.completed_at, now)
     yield "took", _took(record)
-    yield "finishes", moment(status.eta, now)
+    yield "finishes", _finishes(status, now)
     yield "checked", f"every {span(record.time_to_check)}"
     yield "next check", moment(record.next_check_at, now)
     yield "settles after", span(record.settle_after) if record.settle_after else None
@@ -84,6 +84,22 @@ def _kind(record: GroupRecord, status: GroupStatus) -> str:
     if status.filling:
         said.append("being filled")
     return ", ".join(said)
+
+
+def _finishes(status: GroupStatus, now: datetime) -> Text | str | None:
+    left = time_left(status, now)
+    if left is None or status.eta is None:
+        return moment(status.eta, now)
+    told = f"within {left[6:]}" if left.startswith("up to ") else f"in {left}"
+    return Text.assemble(told, (f"  about {at(status.eta)}", "dim"))
+
+
+def time_left(status: GroupStatus, now: datetime) -> str | None:
+    """How long it should still take: ``4 to 6 min``; None if nobody can say."""
+    if status.eta_low is None or status.eta_high is None:
+        return None
+    low, high = ((end - now).total_seconds() for end in (status.eta_low, status.eta_high))
+    return between(max(0.0, low), max(1.0, high))
 
 
 def _took(record: GroupRecord) -> str | None:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from celery_jobtrack.cli.clean import clean
 from celery_jobtrack.cli.screen import print_whole
-from celery_jobtrack.cli.show_group import bar_completed
+from celery_jobtrack.cli.show_group import bar_completed, time_left
 from celery_jobtrack.cli.show_groups import counts
 from celery_jobtrack.cli.styles import state_text
 from celery_jobtrack.cli.times import span
@@ -82,8 +82,8 @@ def _pace(status: GroupStatus, now: datetime) -> str:
     said = ["being filled"] if status.filling else []
     if status.final and seconds > 0:
         said.append(_rate(status.final / seconds))
-    if status.eta is not None and status.eta > now:
-        said.append(f"about {span(max(1.0, (status.eta - now).total_seconds()))} left")
+    if (left := time_left(status, now)) is not None:
+        said.append(f"{left} left")
     return ", ".join(said)
 
 

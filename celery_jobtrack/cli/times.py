@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,25 @@ def ago(then: datetime | None, now: datetime) -> str:
             said = f"{int(size // unit)} {name}"
             break
     return f"{said} ago" if seconds > 0 else f"in {said}"
+
+
+def between(low: float, high: float) -> str:
+    """A length of time that is known from so many seconds to so many: ``4 to 6 min``, ``up to 20 s``."""
+    unit, name = _unit(high)
+    last = f"{max(1, math.ceil(high / unit)):,} {name}"
+    if low < 1:
+        return f"up to {last}"
+    unit, name = _unit(low)
+    first = f"{int(low // unit):,} {name}"
+    if first == last:
+        return first
+    return f"{first.removesuffix(f' {name}') if last.endswith(f' {name}') else first} to {last}"
+
+
+def _unit(seconds: float) -> tuple[int, str]:
+    """In which a length of time says something, with no more digits than a guess is worth."""
+    larger = ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"))
+    return next((each for each in larger if seconds >= 1.5 * each[0]), (1, "s"))
 
 
 def at(then: datetime) -> str:

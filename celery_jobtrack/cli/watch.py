@@ -77,5 +77,5 @@ class Changes:
 
     def is_new(self, status: GroupStatus) -> bool:
         """Whether these numbers were not the last ones."""
-        known, self._last = self._last, replace(status, eta=None)
+        known, self._last = self._last, replace(status, eta=None, eta_low=None, eta_high=None)
         return known != self._last

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.errors import UnknownJob
 from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
+from celery_jobtrack.integration.returned import result_of
 from celery_jobtrack.model.requests import JobQuery, Page
 from celery_jobtrack.model.state import JobState
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.event import EventCounts
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.model.requests import WorkerRecord
+    from celery_jobtrack.model.result import JobResult
     from celery_jobtrack.model.state import GroupState
 
 
@@ -45,6 +47,14 @@ class Inspection:
             UnknownJob: The id was never recorded in this namespace.
         """
         return JobDetails(self._job(job_id), tuple(self._runtime.store.attempts(job_id)))
+
+    def result(self, job_id: str) -> JobResult:
+        """What became of a job: a ``Result``, a ``Failure``, a ``NotKept`` or a ``Pending``.
+
+        Raises:
+            UnknownJob: The id was never recorded in this namespace.
+        """
+        return result_of(self._job(job_id), self._runtime.store.results([job_id]).get(job_id))
 
     def jobs(
         self,

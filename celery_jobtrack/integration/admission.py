@@ -16,6 +16,7 @@ from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import Header
 from celery_jobtrack.integration.origin import origin_of_request
 from celery_jobtrack.integration.reruns import may_rerun
+from celery_jobtrack.integration.returned import pack_result
 from celery_jobtrack.integration.running import ATTRIBUTE, INNER, Running, running_of
 from celery_jobtrack.integration.runtime import Runtime
 from celery_jobtrack.model.requests import FinishRequest, StartRequest
@@ -130,7 +131,13 @@ def conclude(task: Any, state: str | None, retval: Any) -> None:
     running.closed = True
     _flush_progress(running)
     result = running.runtime.recorder.finish(
-        FinishRequest(start=running.start, outcome=outcome, reason=reason, error=error)
+        FinishRequest(
+            start=running.start,
+            outcome=outcome,
+            reason=reason,
+            error=error,
+            result=_kept_result(task, running, retval) if outcome is Outcome.SUCCESS else None,
+        )
     )
     if result is not None and not result.applied:
         logger.warning(
@@ -138,6 +145,13 @@ def conclude(task: Any, state: str | None, retval: Any) -> None:
             running.start.origin.job_id,
             outcome,
         )
+
+
+def _kept_result(task: Any, running: Running, retval: Any) -> bytes | None:
+    wanted = running.header.store_result
+    if wanted is None:
+        wanted = getattr(task, "store_result", False)
+    return pack_result(running.runtime.settings, task, retval) if wanted else None
 
 
 def _flush_progress(running: Running) -> None:

@@ -20,6 +20,8 @@ class Header:
     tags: tuple[str, ...] = ()
     run: int = 1
     max_retries: int | None = None
+    store_result: bool | None = None
+    """Whether what the job returns is kept; None leaves it to the task."""
     copy: int = 0
     """How many copies of the message were published before, because it seemed lost."""
     within: tuple[str, ...] = ()
@@ -38,6 +40,8 @@ class Header:
             dumped["run"] = self.run
         if self.max_retries is not None:
             dumped["max_retries"] = self.max_retries
+        if self.store_result is not None:
+            dumped["store_result"] = self.store_result
         if self.copy:
             dumped["copy"] = self.copy
         if self.within:
@@ -57,6 +61,7 @@ class Header:
             tags=tuple(found.get("tags") or ()),
             run=found.get("run") or 1,
             max_retries=found.get("max_retries"),
+            store_result=found.get("store_result"),
             copy=found.get("copy") or 0,
             within=tuple(found.get("within") or ()),
             callback_of=found.get("callback_of"),

@@ -7,7 +7,7 @@ from typing import Any
 from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.model.names import check_name
 
-OPTIONS = ("job_group", "tags", "jobtrack_max_retries")
+OPTIONS = ("job_group", "tags", "jobtrack_max_retries", "store_result")
 """They never reach the broker."""
 
 
@@ -26,3 +26,10 @@ def checked_tags(tags: Any) -> tuple[str, ...]:
     if isinstance(tags, str) or not hasattr(tags, "__iter__"):
         raise InvalidPayload(f"tags must be a list of names, not {tags!r}")
     return tuple(check_name("a tag", tag, InvalidPayload) for tag in tags)
+
+
+def checked_store_result(wanted: Any) -> bool | None:
+    """Whether what the job returns is kept; None leaves it to the task. Raises InvalidPayload."""
+    if wanted is None or isinstance(wanted, bool):
+        return wanted
+    raise InvalidPayload(f"store_result must be True or False, not {wanted!r}")

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 DELIVER = "celery_jobtrack.deliver"
 CHECK = "celery_jobtrack.check"
+ANSWER_SECONDS = 1.0
+"""How long workers are waited for that are asked something."""
 
 
 class CeleryPorts:
@@ -101,6 +103,14 @@ class CeleryPorts:
                 return True  # there is no such queue, so there is no message in it
             except connection.connection_errors:
                 return None
+
+    def held_by_workers(self) -> frozenset[str]:
+        inspect = self._runtime.app.control.inspect(timeout=ANSWER_SECONDS)
+        held: set[str] = set()
+        for ask in (inspect.reserved, inspect.scheduled):
+            for requests in (ask() or {}).values():
+                held.update(str((each.get("request") or each).get("id")) for each in requests)
+        return frozenset(held)
 
     def tell_backend(self, job: JobRecord, message: bytes | None) -> None:
         backend.tell(self._runtime.app, job, message)

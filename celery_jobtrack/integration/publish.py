@@ -19,7 +19,7 @@ from celery_jobtrack.errors import ConfigurationError, GroupNotSet, InvalidPaylo
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import pack, serialise
-from celery_jobtrack.integration.options import OPTIONS, checked_tags, group_id_of
+from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags, group_id_of
 from celery_jobtrack.integration.origin import origin_of_message
 from celery_jobtrack.integration.running import Running, current
 from celery_jobtrack.integration.runtime import Runtime
@@ -46,7 +46,11 @@ class TrackedAMQP(AMQP):
             runtime = Runtime.of(self.app)
             if runtime is None or not runtime.enabled:
                 return send(producer, name, message, **options)
-            return _Publication(runtime, send, name, message, own=own, options=options).run(producer)
+            publication = Publication(runtime, send, name, message, own=own, options=options)
+            collector = runtime.collector
+            if collector is not None and collector.takes(publication):
+                return None
+            return publication.run(producer)
 
         return send_tracked
 
@@ -76,7 +80,7 @@ def _class_of(named: Any) -> type:
     return found
 
 
-class _Publication:
+class Publication:
     """One message on its way: whether it is tracked, what is recorded, what follows a failure."""
 
     def __init__(
@@ -91,27 +95,45 @@ class _Publication:
     ) -> None:
         self._runtime = runtime
         self._send = send
-        self._name = name
-        self._message = message
+        self.name = name
+        self.message = message
+        self.options = options
         self._own = own
-        self._options = options
         self._headers: dict[str, Any] = {**message.headers, **(options.get("headers") or {})}
         self._running = self._running_here()
         self._is_known = True
         """Whether the store knows of the job already; False when that is still in the spool."""
 
+    @property
+    def job_id(self) -> str:
+        """The id that the message carries."""
+        found: str = self._headers["id"]
+        return found
+
     def run(self, producer: Any) -> Any:
+        """Record the job if it is tracked, and send its message."""
         header = self._header()
         if header is None:
-            return self._send(producer, self._name, self._message, **self._options)
+            return self._send(producer, self.name, self.message, **self.options)
         origin, kept = self._prepare(header)
-        self._message.headers[KEY] = header.dump()
         self._record(origin, kept, header)
         try:
-            return self._send(producer, self._name, self._message, **self._options)
+            return self._send(producer, self.name, self.message, **self.options)
         except Exception as error:
             self._publish_failed(origin, error)
             raise
+
+    def prepare(self) -> EnqueueRequest:
+        """What records the job, tracked whatever its task says; its message is ready to be sent by others.
+
+        Raises:
+            InvalidPayload: The arguments or options cannot be sent or kept.
+            GroupNotSet: The task runs in a group only.
+        """
+        header = self._header(tracked=True)
+        assert header is not None
+        origin, kept = self._prepare(header)
+        return EnqueueRequest(origin=origin, message=kept)
 
     def _running_here(self) -> Running | None:
         """The open attempt, if this message is its retry or its replacement: it has the same id."""
@@ -119,21 +141,21 @@ class _Publication:
         same = running is not None and running.start.origin.job_id == self._headers["id"]
         return running if same else None
 
-    def _header(self) -> Header | None:
+    def _header(self, *, tracked: bool = False) -> Header | None:
         """What goes along; None if this job is not tracked."""
         if self._running is not None:
             return self._running.header
         given = Header.load(self._headers)
         group_id = self._group_id(given)
-        if self._tracked(given, group_id):
-            task = self._runtime.known_task(self._name)
+        if tracked or self._tracked(given, group_id):
+            task = self._runtime.known_task(self.name)
             if (
                 group_id is None
                 and getattr(task, "group_required", False)
                 and not self._headers.get("retries")
             ):
                 raise GroupNotSet(
-                    f"task {self._name} runs in a group only (group_required = True) and was given none; "
+                    f"task {self.name} runs in a group only (group_required = True) and was given none; "
                     "pass job_group=, or dispatch it with .in_group(group)"
                 )
             return Header(
@@ -143,11 +165,14 @@ class _Publication:
                 max_retries=self._own.get("jobtrack_max_retries", given.max_retries if given else None),
                 within=self._within(given, group_id),
                 callback_of=given.callback_of if given else None,
+                store_result=checked_store_result(
+                    self._own.get("store_result", given.store_result if given else None)
+                ),
             )
         return None
 
     def _tracked(self, given: Header | None, group_id: str | None) -> bool:
-        if given is not None or group_id is not None or self._runtime.tracks(self._name):
+        if given is not None or group_id is not None or self._runtime.tracks(self.name):
             return True
         if self._headers.get("replaced_task_nesting"):
             # A replacement of a tracked job goes on under its id, whatever task runs last.
@@ -172,33 +197,36 @@ class _Publication:
         return given.tags if tags is None and given else checked_tags(tags)
 
     def _prepare(self, header: Header) -> tuple[Origin, bytes | None]:
+        """The job and its message as they are recorded; the message gets our header."""
         check_name("a task id", self._headers["id"], InvalidPayload)
         amqp = self._runtime.app.amqp
-        queue = self._options.get("queue") or (None if self._options.get("exchange") else amqp.default_queue)
-        queue_name = getattr(queue, "name", queue) or self._options.get("routing_key")
-        body = self._message.body
+        queue = self.options.get("queue") or (None if self.options.get("exchange") else amqp.default_queue)
+        queue_name = getattr(queue, "name", queue) or self.options.get("routing_key")
+        body = self.message.body
         if not isinstance(body, tuple):
             raise ConfigurationError("tracking needs task_protocol = 2, which is Celery's default")
-        serializer = self._options.get("serializer") or self._runtime.app.conf.task_serializer
-        sent = serialise(self._name, body, serializer)
-        priority = self._options.get("priority")
+        serializer = self.options.get("serializer") or self._runtime.app.conf.task_serializer
+        sent = serialise(self.name, body, serializer)
+        priority = self.options.get("priority")
         origin = origin_of_message(
-            self._runtime, self._name, self._headers, header, body=body, queue=queue_name, priority=priority
+            self._runtime, self.name, self._headers, header, body=body, queue=queue_name, priority=priority
         )
-        return origin, self._pack(sent, header, {**self._options, "queue": queue_name})
+        kept = self._pack(sent, header, {**self.options, "queue": queue_name})
+        self.message.headers[KEY] = header.dump()
+        return origin, kept
 
     def _pack(self, sent: tuple[str, str, Any], header: Header, options: Mapping[str, Any]) -> bytes | None:
-        task = self._runtime.known_task(self._name)
+        task = self._runtime.known_task(self.name)
         keep = getattr(task, "keep_message", None)
         if not (self._runtime.settings.keep_message if keep is None else keep):
             return None
-        message = self._message._replace(headers={**self._headers, KEY: header.dump()})
+        message = self.message._replace(headers={**self._headers, KEY: header.dump()})
         try:
-            return pack(self._name, message, sent, options)
+            return pack(self.name, message, sent, options)
         except (TypeError, ValueError) as error:
             logger.warning(
                 "the headers of a %s job cannot be kept, so it cannot be published again: %s",
-                self._name,
+                self.name,
                 error,
             )
             return None

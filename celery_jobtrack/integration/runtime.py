@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from celery_jobtrack.integration.aside import Aside
+    from celery_jobtrack.integration.collector import Collector
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.requests import Worker
     from celery_jobtrack.strategies.contract import Store
@@ -76,6 +77,7 @@ class Runtime:
         self._task_strategies: dict[str, tuple[TrackingStrategy, ...]] = {}
         self._runs_bodies = False
         self._eager = threading.local()
+        self._collecting = threading.local()
         self._ad_hoc: Loop | None = None
         self._warned = False
         setattr(app, ATTRIBUTE, self)
@@ -261,6 +263,22 @@ class Runtime:
         finally:
             self._eager.depth -= 1
 
+    @property
+    def collector(self) -> Collector | None:
+        """Who takes the messages of this thread at this moment instead of the broker."""
+        found: Collector | None = getattr(self._collecting, "by", None)
+        return found
+
+    @contextmanager
+    def collecting(self, collector: Collector) -> Iterator[None]:
+        """Have this thread's messages go to a collector, which may leave some to the broker."""
+        before = self.collector
+        self._collecting.by = collector
+        try:
+            yield
+        finally:
+            self._collecting.by = before
+
     def apart(self, work: Callable[[], object]) -> None:
         """Do something that nobody here waits for: a worker's main process must not stall."""
         if self.aside is None:
@@ -294,6 +312,7 @@ class Runtime:
         """A child has other connections, other locks, and no threads."""
         self._lock = threading.RLock()
         self._eager = threading.local()
+        self._collecting = threading.local()
         if self._ad_hoc is not None:
             self._ad_hoc = None
             self.identity.forget()

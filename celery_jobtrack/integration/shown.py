@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from kombu.utils.encoding import safe_repr
@@ -33,16 +34,34 @@ def show(
         kwargs: Keyword arguments; redacted by name, also inside of nested mappings.
         task: The task, if it is known here. Its ``record_args`` goes before the setting.
     """
-    how = getattr(task, "record_args", None) or settings.record_args
-    if how == "none":
-        return None, None
-    named = _parameter_names(task, len(args))
-    shown_args = tuple(
-        _Hidden() if _is_secret(settings, name) else _redacted(settings, value)
-        for name, value in zip(named, args, strict=True)
-    )
-    shown_kwargs = _redacted(settings, dict(kwargs))
-    return _text(shown_args, how), _text(shown_kwargs, how)
+    return Showing(settings, task)(args, kwargs)
+
+
+class Showing:
+    """How the arguments of one task are shown; looked up once for many jobs.
+
+    Args:
+        settings: The app's settings.
+        task: The task, if it is known here.
+    """
+
+    def __init__(self, settings: Settings, task: Any) -> None:
+        self._settings = settings
+        self._how: str = getattr(task, "record_args", None) or settings.record_args
+        names = [] if self._how == "none" else _parameter_names(task)
+        self._hidden = [_is_secret(settings, name) for name in names]
+
+    def __call__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """The arguments as text; None for both if they are not recorded."""
+        if self._how == "none":
+            return None, None
+        settings = self._settings
+        shown_args = tuple(
+            _Hidden() if hidden else _redacted(settings, value)
+            for hidden, value in zip_longest(self._hidden[: len(args)], args, fillvalue=False)
+        )
+        shown_kwargs = _redacted(settings, dict(kwargs))
+        return _text(shown_args, self._how), _text(shown_kwargs, self._how)
 
 
 def _text(value: Any, how: str) -> str:
@@ -50,15 +69,14 @@ def _text(value: Any, how: str) -> str:
     return text if how == "full" or len(text) <= LONGEST_REPR else text[: LONGEST_REPR - 1] + "…"
 
 
-def _parameter_names(task: Any, count: int) -> list[str]:
-    names: list[str] = []
+def _parameter_names(task: Any) -> list[str]:
     run = getattr(task, "run", None)
-    if run is not None:
-        try:
-            names = [p.name for p in inspect.signature(run).parameters.values()]
-        except (TypeError, ValueError):
-            names = []
-    return (names + [""] * count)[:count]
+    if run is None:
+        return []
+    try:
+        return [p.name for p in inspect.signature(run).parameters.values()]
+    except (TypeError, ValueError):
+        return []
 
 
 def _is_secret(settings: Settings, name: Any) -> bool:

@@ -14,7 +14,7 @@ from celery.utils import gen_unique_id
 from celery_jobtrack.errors import GroupNotSet
 from celery_jobtrack.integration.admission import admit
 from celery_jobtrack.integration.header import KEY, Header
-from celery_jobtrack.integration.options import OPTIONS, checked_tags, group_id_of
+from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags, group_id_of
 from celery_jobtrack.integration.result import TrackedEagerResult, TrackedResult
 from celery_jobtrack.integration.running import INNER, current, running_of
 from celery_jobtrack.integration.runtime import Runtime
@@ -46,6 +46,8 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
     """How arguments are shown and kept, instead of ``jobtrack_record_args``."""
     keep_message: bool | None = None
     """Whether a job can be published again from the store, instead of ``jobtrack_keep_message``."""
+    store_result: bool = False
+    """Whether what a job of this task returns is kept, up to ``jobtrack_result_max_bytes``."""
     lost_policy: str | None = None
     """What becomes of a job whose worker was lost, instead of ``jobtrack_lost_policy``."""
     retention: Any = None
@@ -202,6 +204,7 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             max_retries=own.get("jobtrack_max_retries"),
             within=() if group_id is None else runtime.lineage.above(group_id),
             callback_of=given.callback_of,
+            store_result=checked_store_result(own.get("store_result")),
         )
         shown_args, shown_kwargs = show(runtime.settings, args or (), kwargs or {}, task=self)
         origin = Origin(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from celery_jobtrack.model.eta import remaining
 from celery_jobtrack.model.event import Cause
 from celery_jobtrack.model.state import CallbackKind, EventKind, GroupOutcome, GroupState, JobState
 
@@ -173,6 +174,9 @@ class GroupStatus:
     filling: bool
     eta: datetime | None
     """When the last member should end at the rate of this generation so far; None if unknown."""
+    eta_low: datetime | None = None
+    eta_high: datetime | None = None
+    """Between which times that should be, nine times of ten, if it goes on as it went (see ``model.eta``)."""
 
     @property
     def outstanding(self) -> int:
@@ -218,15 +222,27 @@ def describe_status(
         started_at=group.started_at,
         completed_at=group.completed_at,
         filling=filling,
-        eta=_eta(group, now),
+        **_times(group, started, now),
     )
 
 
-def _eta(group: GroupRecord, now: datetime) -> datetime | None:
-    if group.started_at is None or group.is_over or not group.totals.final:
-        return None
-    each = (now - group.started_at) / group.totals.final
-    return now + each * group.outstanding
+def _times(group: GroupRecord, running: int, now: datetime) -> dict[str, datetime | None]:
+    """When the group should have completed, and between which times."""
+    if group.started_at is None or group.is_over:
+        return {"eta": None}
+    seconds = (now - group.started_at).total_seconds()
+    found = remaining(seconds=seconds, done=group.totals.final, left=group.outstanding, running=running)
+    if found is None:
+        return {"eta": None}
+    ends = {"eta": found.likely, "eta_low": found.low, "eta_high": found.high}
+    return {name: _after(now, seconds) for name, seconds in ends.items()}
+
+
+def _after(now: datetime, seconds: float) -> datetime | None:
+    try:
+        return now + timedelta(seconds=seconds)
+    except OverflowError:
+        return None  # beyond the calendar
 
 
 Change = tuple[GroupRecord, tuple[Cause, ...]]
@@ -319,13 +335,7 @@ def count_end(group: GroupRecord, job: JobRecord, now: datetime, *, filling: boo
     every = group.progress_every
     if every and group.totals.final % every == 0:
         causes += (Cause(kind=EventKind.PROGRESSED, step=group.totals.final),)
-    if causes and group.started_at is None:
-        # An event of its end must not come before that of its start.
-        group, causes = group.evolve(started_at=now), (Cause(kind=EventKind.STARTED), *causes)
-        if group.state is GroupState.AWAITING:
-            group = group.evolve(state=GroupState.RUNNING)
-    settled, more = settle_up(group, now, filling=filling)
-    return settled, causes + more
+    return _caused(group, causes, now, filling=filling)
 
 
 def close(group: GroupRecord, now: datetime) -> GroupRecord:
@@ -344,10 +354,17 @@ def seal(group: GroupRecord, now: datetime, *, incomplete: bool, filling: bool) 
     untold = group.first_failure is None and group.state is not GroupState.CANCELLED
     if incomplete and untold and group.tells_failure:
         causes = (Cause(kind=EventKind.FAILED),)
-        if group.started_at is None:
-            group, causes = group.evolve(started_at=now), (Cause(kind=EventKind.STARTED), *causes)
     if incomplete and untold and group.cancels_on_failure:
         group = group.evolve(state=GroupState.CANCELLED, next_check_at=now)
+    return _caused(group, causes, now, filling=filling)
+
+
+def _caused(group: GroupRecord, causes: tuple[Cause, ...], now: datetime, *, filling: bool) -> Change:
+    """The group with these events behind that of its start, and with its completion if that is due."""
+    if causes and group.started_at is None:
+        group, causes = group.evolve(started_at=now), (Cause(kind=EventKind.STARTED), *causes)
+        if group.state is GroupState.AWAITING:
+            group = group.evolve(state=GroupState.RUNNING)
     settled, more = settle_up(group, now, filling=filling)
     return settled, causes + more
 

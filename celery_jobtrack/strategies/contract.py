@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
+from celery_jobtrack.model.fault import FaultPage
 from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
     from celery_jobtrack.model.event import EventCounts, EventRecord
+    from celery_jobtrack.model.fault import Fault
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
     from celery_jobtrack.model.job import Attempt, JobRecord, Progress
     from celery_jobtrack.model.requests import (
@@ -397,6 +399,28 @@ class Store(TrackingStrategy):
     @abstractmethod
     def prune_workers(self, gone_before: datetime, limit: int) -> int:
         """Delete workers that were gone before then and have no open attempt."""
+
+    # -- the doctor ------------------------------------------------------------------------------
+
+    def faults(self, cursor: str | None = None) -> FaultPage:  # noqa: ARG002 - for who does look
+        """Look through one part of the store for what does not fit together; changes nothing.
+
+        A part is small enough that other callers are not held up. Each fault is seen at one moment, so a
+        transition that is being made is none. A store that does not look finds nothing.
+        """
+        return FaultPage()
+
+    def mend(self, fault: Fault) -> bool:  # noqa: ARG002
+        """Mend a fault that ``faults`` gave, if it is still there; False if it is not.
+
+        Asked only for kinds that no other operation of the contract mends: ``UNANNOUNCED``,
+        ``ANNOUNCED``, ``ATTEMPT_OPEN``, ``INDEX``, ``ORPHAN``, ``NO_GROUP`` and ``GIVEN_UP``.
+        """
+        return False
+
+    def fillers(self, group_id: str) -> Mapping[str, datetime]:  # noqa: ARG002
+        """The tokens of who holds a group's completion open, and until when each does."""
+        return {}
 
     @abstractmethod
     def counts(self) -> Mapping[JobState, int]:

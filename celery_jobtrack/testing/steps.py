@@ -6,20 +6,24 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from celery_jobtrack.model.callback import Callback
 from celery_jobtrack.model.group import GroupRecord
 from celery_jobtrack.model.requests import (
     EnqueueRequest,
     FinishRequest,
     Origin,
+    RedriveRequest,
     RetryRequest,
     SettleRequest,
     StartRequest,
     Worker,
 )
-from celery_jobtrack.model.state import JobState, Outcome, Reason
+from celery_jobtrack.model.state import REDRIVEN, CallbackKind, JobState, Outcome, Reason
 from celery_jobtrack.strategies.contract import EVENT_CLAIM
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
     from celery_jobtrack.model.event import EventRecord
     from celery_jobtrack.model.job import JobRecord
@@ -47,6 +51,28 @@ def enqueue(store: Store, job_id: str = "job", *, message: bytes | None = b"m", 
     return store.enqueue(EnqueueRequest(origin=origin(job_id, **more), message=message))
 
 
+def enqueue_many(
+    store: Store,
+    job_ids: Iterable[str],
+    *,
+    message: bytes | None = b"m",
+    published: bool = True,
+    **more: Any,
+) -> Sequence[EnqueueResult]:
+    """Record a chunk of jobs as the publisher of many does."""
+    return store.enqueue_many(
+        [
+            EnqueueRequest(origin=origin(job_id, **more), message=message, published=published)
+            for job_id in job_ids
+        ]
+    )
+
+
+def announce(store: Store, job_id: str = "job", **more: Any) -> EnqueueResult:
+    """Record a job that has no message yet."""
+    return store.enqueue(EnqueueRequest(origin=origin(job_id, **more), published=False))
+
+
 def start(
     store: Store, job_id: str = "job", token: str = "t1", *, worker: Worker = WORKER, **more: Any
 ) -> StartResult:
@@ -62,6 +88,7 @@ def finish(
     *,
     reason: Reason | None = None,
     error: Any = None,
+    result: bytes | None = None,
     worker: Worker = WORKER,
     **more: Any,
 ) -> Settled:
@@ -69,7 +96,9 @@ def finish(
     if outcome is Outcome.FAILURE and reason is None:
         reason = Reason.ERROR
     request = start_request(job_id, token, worker=worker, **more)
-    return store.finish(FinishRequest(start=request, outcome=outcome, reason=reason, error=error))
+    return store.finish(
+        FinishRequest(start=request, outcome=outcome, reason=reason, error=error, result=result)
+    )
 
 
 def retry(
@@ -100,7 +129,7 @@ def settle(
     store: Store,
     job_id: str = "job",
     state: JobState = JobState.REVOKED,
-    reason: Reason = Reason.TERMINATED,
+    reason: Reason | None = Reason.TERMINATED,
     *,
     guards: dict[str, Any] | None = None,
     **more: Any,
@@ -109,6 +138,22 @@ def settle(
     return store.settle(
         SettleRequest(origin=origin(job_id, **more), state=state, reason=reason, **(guards or {}))
     )
+
+
+def redrive(
+    store: Store,
+    job_id: str = "job",
+    *,
+    only_from: frozenset[JobState] = REDRIVEN,
+    message: bytes | None = None,
+) -> Settled:
+    """Queue a job that did not succeed once more."""
+    return store.redrive(RedriveRequest(job_id=job_id, only_from=only_from, message=message))
+
+
+def callback(kind: CallbackKind, number: int = 0, *, every: int = 0) -> Callback:
+    """A callback of a group."""
+    return Callback(kind=kind, number=number, task="shop.tell", signature='{"task": "x"}', every=every)
 
 
 def group(store: Store, group_id: str = "g", **more: Any) -> GroupRecord:
@@ -124,9 +169,10 @@ def batch(store: Store, group_id: str = "g", **more: Any) -> GroupRecord:
 
 
 def run(store: Store, job_id: str, outcome: Outcome = Outcome.SUCCESS, **more: Any) -> Settled:
-    """Start a job and end it, with a token of its own."""
-    start(store, job_id, f"t-{job_id}", **more)
-    return finish(store, job_id, f"t-{job_id}", outcome, **more)
+    """Start a job and end it, with a token of its own for each of its runs."""
+    token = f"t-{job_id}-{more['run']}" if "run" in more else f"t-{job_id}"
+    start(store, job_id, token, **more)
+    return finish(store, job_id, token, outcome, **more)
 
 
 def the_job(store: Store, job_id: str = "job") -> JobRecord:

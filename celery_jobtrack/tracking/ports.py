@@ -63,5 +63,8 @@ class Ports(Protocol):
     def queue_is_empty(self, queue: str) -> bool | None:
         """Whether the broker holds no message for a queue; None when it cannot tell."""
 
+    def held_by_workers(self) -> frozenset[str]:
+        """Ids of jobs whose messages workers have fetched and not begun, as far as workers answer."""
+
     def tell_backend(self, job: JobRecord, message: bytes | None) -> None:
         """Tell Celery's result backend of an end that Celery does not know, so that nobody waits."""

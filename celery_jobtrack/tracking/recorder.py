@@ -17,7 +17,7 @@ from celery_jobtrack.model.requests import (
 from celery_jobtrack.tracking.spool import SpoolFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
     from celery_jobtrack.tracking.entry import Request
@@ -54,6 +54,17 @@ class Recorder:
     def enqueue(self, request: EnqueueRequest) -> EnqueueResult | None:
         """A job is about to be published."""
         return self._recorded(request, lambda: self._tracker().enqueue(request))
+
+    def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult] | None:
+        """A chunk of jobs is about to be published."""
+        try:
+            results = self._tracker().enqueue_many(requests)
+        except StoreUnavailable as error:
+            for request in requests:
+                self._keep(request, error)
+            return None
+        self._replay_if_kept()
+        return results
 
     def start(self, request: StartRequest) -> StartResult | None:
         """A body is about to run."""
@@ -101,11 +112,15 @@ class Recorder:
         except StoreUnavailable as error:
             self._keep(request, error)
             return None
+        self._replay_if_kept()
+        return result
+
+    def _replay_if_kept(self) -> None:
+        """The store has answered."""
         if self._kept:
             self._kept = False
             if self._replays_here():
                 self.replay_soon()
-        return result
 
     def _recorded_after_start(
         self, request: RetryRequest | FinishRequest, record: Callable[[], Settled]

@@ -40,6 +40,21 @@ class Republisher:
         queues = self._tracker.store.overdue_queues(now - self._wait)
         return sum(self._look_at(queue, now, limit) for queue in queues)
 
+    def suspects(self, limit: int = 500) -> list[JobRecord]:
+        """Jobs that are due to be published again, of queues in which the broker holds nothing."""
+        now = self._tracker.store.now()
+        return [
+            job
+            for queue in self._tracker.store.overdue_queues(now - self._wait)
+            if self._tracker.ports.queue_is_empty(queue)
+            for job in self._tracker.store.overdue_jobs(queue, now - self._wait, limit)
+            if self._is_due(job, now)
+        ]
+
+    def publish_now(self, job: JobRecord) -> bool:
+        """Publish a suspect again; False if it has moved on, or its message was not kept."""
+        return self._send(job)
+
     def _look_at(self, queue: str, now: datetime, limit: int) -> int:
         is_empty = self._tracker.ports.queue_is_empty(queue)
         sent = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from celery_jobtrack import events
@@ -63,6 +64,14 @@ class Tracker:
         if result.created:
             self.announcer.announce(JobState.ENQUEUED, request.origin.task, lambda: result.job)
         return result
+
+    def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
+        """A chunk of jobs is about to be published; all of one group, or of none."""
+        results = self._ask(self.store.enqueue_many, requests)
+        for request, result in zip(requests, results, strict=True):
+            if result.created:
+                self.announcer.announce(JobState.ENQUEUED, request.origin.task, partial(_job_of, result))
+        return results
 
     def start(self, request: StartRequest) -> StartResult:
         """A worker is about to run a job's body. A refusal that ends the job is told to Celery too."""
@@ -192,3 +201,7 @@ class Tracker:
 
     def _tell_backend(self, job: JobRecord) -> None:
         self.ports.tell_backend(job, self.store.message(job.id))
+
+
+def _job_of(result: EnqueueResult) -> JobRecord:
+    return result.job

@@ -11,9 +11,10 @@ from sqlalchemy import select
 
 from celery_jobtrack.errors import JobTrackError
 from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
+from celery_jobtrack.model.callback import Callback
 from celery_jobtrack.model.job import ErrorInfo, Progress
-from celery_jobtrack.model.requests import RequeueRequest
-from celery_jobtrack.model.state import JobState, Outcome, Reason
+from celery_jobtrack.model.requests import EnqueueRequest, RedriveRequest, RequeueRequest
+from celery_jobtrack.model.state import CallbackKind, JobState, Outcome, Reason
 from celery_jobtrack.testing import steps
 
 if TYPE_CHECKING:
@@ -24,12 +25,22 @@ if TYPE_CHECKING:
 
 TICK = 1000.0
 """Seconds between two operations: times that differ by less are the same, as both stores' clocks move."""
-GROUPS = {
+CATCH, FINALLY, PROGRESS = (
+    Callback(
+        kind=kind, number=0, task="shop.tell", signature="s", every=3 if kind is CallbackKind.PROGRESS else 0
+    )
+    for kind in (CallbackKind.CATCH, CallbackKind.FINALLY, CallbackKind.PROGRESS)
+)
+GROUPS: dict[str, dict[str, Any]] = {
     "standing": {},
     "slow": {"settle_after": 3.5 * TICK, "time_to_check": 0.1},
     "batch": {"standing": False, "time_to_check": 7.25 * TICK},
+    "told": {"standing": False, "callbacks": (CATCH, FINALLY)},
+    "steps": {"callbacks": (PROGRESS, FINALLY)},
+    "strict": {"standing": False, "cancels_on_failure": True},
 }
 TEXTS = [None, "", "(1, 'x')", "NUL \0 and \ud83d half", "Grüße 🎉", "x" * 3000]
+MESSAGES = [None, b"m", b"\0\xff" * 3000]
 TAGS = [(), (), ("a",), ("b", "a", "b"), ("Größe", "a b")]
 ERRORS = [
     None,
@@ -77,7 +88,8 @@ class BothWays:
 
     def run(self, operations: int) -> None:
         choices: list[tuple[Callable[[], None], int]] = [
-            (self.enqueue, 6),
+            (self.enqueue, 5),
+            (self.enqueue_many, 2),
             (self.start, 8),
             (self.finish, 8),
             (self.retry, 2),
@@ -85,7 +97,8 @@ class BothWays:
             (self.settle, 1),
             (self.cancel, 1),
             (self.requeue, 1),
-            (self.change_group, 2),
+            (self.redrive, 2),
+            (self.change_group, 3),
         ]
         operate, weights = zip(*choices, strict=True)
         for _ in range(operations):
@@ -145,14 +158,34 @@ class BothWays:
 
     def enqueue(self) -> None:
         pick = self.random
+        group_id = pick.choice([None, None, *GROUPS, *GROUPS, "unknown"])
+        job_id, about = self._new_job(group_id if pick.random() < 0.9 else "standing")
+        message = pick.choice(MESSAGES)
+        self.both(lambda store: steps.enqueue(store, job_id, message=message, **about))
+
+    def enqueue_many(self) -> None:
+        pick = self.random
+        group_id = pick.choice([None, *GROUPS])
+        jobs = [self._new_job(group_id) for _ in range(pick.randrange(1, 5))]
+        requests = [
+            EnqueueRequest(
+                origin=steps.origin(job_id, **about),
+                message=pick.choice(MESSAGES),
+                published=pick.random() < 0.8,
+            )
+            for job_id, about in jobs
+        ]
+        self.both(lambda store: store.enqueue_many(requests))
+
+    def _new_job(self, group_id: str | None) -> tuple[str, dict[str, Any]]:
+        """What its publisher says of a job; its id may be known."""
+        pick = self.random
         now = self.begin + timedelta(seconds=self.clock.offset())
         job_id = (
             f"job-{pick.randrange(len(self.jobs) + 3)}" if pick.random() < 0.2 else f"job-{len(self.jobs)}"
         )
         about = {
-            "group_id": pick.choice([None, None, *GROUPS, *GROUPS, "unknown"])
-            if pick.random() < 0.9
-            else "standing",
+            "group_id": group_id,
             "queue": pick.choice([None, "celery", "Häßlich"]),
             "priority": pick.choice([None, 3, -1]),
             "args": pick.choice(TEXTS),
@@ -165,8 +198,7 @@ class BothWays:
             "expires_at": pick.choice([None, None, None, now + timedelta(seconds=5.5 * TICK)]),
         }
         self.jobs.append((job_id, about))
-        message = pick.choice([None, b"m", b"\0\xff" * 3000])
-        self.both(lambda store: steps.enqueue(store, job_id, message=message, **about))
+        return job_id, about
 
     def start(self) -> None:
         if self.tokens and self.random.random() < 0.1:
@@ -215,6 +247,11 @@ class BothWays:
         request = RequeueRequest(job_id=job_id, token=token, error=ErrorInfo(type="Lost", message=""))
         self.both(lambda store: store.requeue_lost(request))
 
+    def redrive(self) -> None:
+        job_id, _ = self._job()
+        request = RedriveRequest(job_id=job_id, message=self.random.choice(MESSAGES))
+        self.both(lambda store: store.redrive(request))
+
     def change_group(self) -> None:
         group_id = self.random.choice(list(GROUPS))
         change = self.random.choices(
@@ -224,8 +261,11 @@ class BothWays:
                 lambda store: store.recompute_group(group_id),
                 lambda store: store.seal_group(group_id),
                 lambda store: store.cancel_group(group_id),
+                lambda store: store.reopen_group(group_id, "f", 3.5 * TICK, keep_totals=True),
+                lambda store: store.reopen_group(group_id, "f", 3.5 * TICK, keep_totals=False),
+                lambda store: store.close_group(group_id),
             ],
-            [8, 8, 16, 1, 1],
+            [8, 8, 16, 3, 1, 3, 1, 2],
         )[0]
         self.both(change)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from celery_jobtrack.errors import GroupCancelled
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.job import Progress
-from celery_jobtrack.model.requests import Refusal
+from celery_jobtrack.model.requests import EnqueueRequest, JobQuery, Refusal
 from celery_jobtrack.model.state import GroupState, JobState
 from celery_jobtrack.strategies.row import Conflict
 from celery_jobtrack.strategies.sql import SqlStore
+from celery_jobtrack.strategies.sql.rows import SqlRows
 from celery_jobtrack.testing import Clock, steps
 from tests.contract.both_ways import BothWays
 from tests.contract.interleaving import interleave
@@ -206,6 +208,81 @@ def test_two_publishers_of_one_member_count_it_once(store):
     )
     assert (one.created, two.created) == (True, False)
     assert steps.the_group(store).totals.total == 1
+
+
+def chunk(*job_ids: str, group_id: str | None = "g", **more: Any) -> list[EnqueueRequest]:
+    return [
+        EnqueueRequest(origin=steps.origin(job_id, group_id=group_id, **more), message=b"m")
+        for job_id in job_ids
+    ]
+
+
+@pytest.mark.parametrize("group_id", [None, "g"])
+def test_chunk_of_new_jobs_is_one_statement(store, monkeypatch, group_id):
+    steps.group(store)
+    monkeypatch.setattr(SqlRows, "jobs_of", None)
+    found = store.enqueue_many(chunk("b", "a", group_id=group_id, tags=("x", "y", "x")))
+    assert [(result.created, result.job) for result in found] == [
+        (True, steps.the_job(store, job_id)) for job_id in "ba"
+    ]
+    assert [job.id for job in store.jobs(JobQuery(tag="y")).items] == ["a", "b"]
+    assert steps.the_group(store).totals.total == (0 if group_id is None else 2)
+
+
+def test_chunk_with_a_known_job_counts_the_others_once(store):
+    steps.group(store)
+    steps.enqueue(store, "b", group_id="g")
+    found = store.enqueue_many(chunk("a", "b", "c", "c", tags=("x",)))
+    assert [result.created for result in found] == [True, False, True, False]
+    assert steps.the_group(store).totals.total == 3
+    assert [job.id for job in store.members("g", 10).items] == ["b", "a", "c"]
+    assert store.recompute_group("g").repaired is None
+
+
+def test_chunk_for_a_group_that_completes_meanwhile_begins_a_generation(store):
+    steps.group(store)
+    steps.start(store, "a", "ta", group_id="g")
+    _, found = interleave(
+        store,
+        lambda: steps.finish(store, "a", "ta", group_id="g"),
+        lambda: store.enqueue_many(chunk("b", "c")),
+    )
+    assert [result.job.generation for result in found] == [2, 2]
+    record = steps.the_group(store)
+    assert (record.generation, record.totals.total) == (2, 2)
+
+
+def test_chunk_for_a_group_that_is_cancelled_meanwhile_is_refused(store):
+    steps.group(store)
+    steps.start(store, "a", "ta", group_id="g")
+    with pytest.raises(GroupCancelled):
+        interleave(store, lambda: store.cancel_group("g"), lambda: store.enqueue_many(chunk("b")))
+    assert store.job("b") is None
+    assert steps.the_group(store).totals.total == 1
+
+
+def test_two_publishers_of_one_chunk_count_it_once(store):
+    steps.group(store)
+    one, two = interleave(
+        store, lambda: store.enqueue_many(chunk("a", "b")), lambda: store.enqueue_many(chunk("b", "a", "c"))
+    )
+    assert [result.created for result in one] == [True, True]
+    assert [result.created for result in two] == [False, False, True]
+    assert steps.the_group(store).totals.total == 3
+
+
+def test_members_end_while_a_chunk_of_others_is_recorded(store):
+    """The group's row is locked when the chunk has been inserted, not before."""
+    steps.group(store)
+    for name in ("a", "b"):
+        steps.start(store, name, f"t{name}", group_id="g")
+    _, found = interleave(
+        store,
+        lambda: steps.finish(store, "a", "ta", group_id="g"),
+        lambda: store.enqueue_many(chunk("c", "d")),
+    )
+    assert all(result.created for result in found)
+    assert steps.the_group(store).totals == Totals(total=4, succeeded=1)
 
 
 def test_member_of_an_earlier_generation_is_not_counted_in_the_next(store):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 
 from tests.servers.ports import HOST
 from tests.servers.programs import find
 from tests.servers.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PACKAGE = "postgresql"
 SETTINGS = {
@@ -28,6 +31,7 @@ class PostgreSQL(Server):
 
     name = "postgresql"
     account = "postgres"
+    settings: ClassVar[Mapping[str, str]] = SETTINGS
     ending = (signal.SIGINT, signal.SIGQUIT)  # fast, then immediate; SIGTERM would wait for the clients
     death_signal: ClassVar[signal.Signals] = signal.SIGQUIT  # the one that ends the children as well
 
@@ -50,7 +54,7 @@ class PostgreSQL(Server):
         self.run(self._initdb, *options, f"--pgdata={self.directory / 'data'}")
 
     def command(self) -> list[str]:
-        settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        settings = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
         data = str(self.directory / "data")
         return [self._postgres, "-D", data, "-h", HOST, "-p", str(self.port), *settings]
 
@@ -70,6 +74,12 @@ class PostgreSQL(Server):
         with psycopg.connect(**where, autocommit=True, connect_timeout=5) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchone() if cursor.description else None
+
+
+class DurablePostgreSQL(PostgreSQL):
+    """PostgreSQL that waits for the disk at every commit, as it comes."""
+
+    settings = SETTINGS | {"fsync": "on", "full_page_writes": "on"}
 
 
 def start() -> PostgreSQL:

@@ -38,7 +38,7 @@ def test_group_is_found_by_id_and_by_key(half_done, name):
         kind="standing group",
         payload='{"source": "s3"}',
         started="10 s ago  2027-01-15 08:00:00 UTC",
-        finishes="in 10 s  2027-01-15 08:00:20 UTC",
+        finishes="within 2 min  about 2027-01-15 08:00:20 UTC",
     )
     assert any("50 %  2 of 4" in line for line in lines)
 

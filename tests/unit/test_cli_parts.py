@@ -15,7 +15,7 @@ from celery_jobtrack.cli.documents import as_text
 from celery_jobtrack.cli.pages import listed
 from celery_jobtrack.cli.screen import print_whole
 from celery_jobtrack.cli.table import Column, FittedTable
-from celery_jobtrack.cli.times import ago, span
+from celery_jobtrack.cli.times import ago, between, span
 from celery_jobtrack.model.job import Progress
 from celery_jobtrack.model.requests import Page
 from celery_jobtrack.model.state import JobState
@@ -45,6 +45,18 @@ def test_clean_lines_keeps_lines_only():
 
 def test_one_line_is_one_line():
     assert one_line("  a\n\n b\tc\x1b ") == "a b c\\x1b"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0, 0.2, "up to 1 s"), (0.5, 20, "up to 20 s"), (12, 20.1, "12 to 21 s"), (20, 20, "20 s"),
+        (250, 350, "4 to 6 min"), (80, 100, "80 s to 2 min"), (300, 10000, "5 min to 3 h"),
+        (90000, 900000, "25 h to 11 d"), (86400 * 2000, 86400 * 3000, "2,000 to 3,000 d"),
+    ],
+)  # fmt: skip
+def test_between_says_from_what_to_what(low, high, said):
+    assert between(low, high) == said
 
 
 @pytest.mark.parametrize(

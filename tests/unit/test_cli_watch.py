@@ -46,8 +46,8 @@ def test_watch_prints_a_line_for_every_change_until_the_end(shop, meanwhile):
     ]
     assert shop.lines("group", "g", "--watch", columns=80) == [
         "08:00:00    0 %  0 of 3  RUNNING  2 enqueued, 1 started",
-        "08:00:01   33 %  1 of 3  RUNNING  2 enqueued, 1 succeeded  1.0/s, about 2.0 s left",
-        "08:00:03   67 %  2 of 3  RUNNING  1 enqueued, 1 succeeded, 1 failed  40.0/min, about 1.5 s left",
+        "08:00:01   33 %  1 of 3  RUNNING  2 enqueued, 1 succeeded  1.0/s, up to 3 min left",
+        "08:00:03   67 %  2 of 3  RUNNING  1 enqueued, 1 succeeded, 1 failed  40.0/min, up to 17 s left",
         "08:00:04  100 %  3 of 3  COMPLETED  2 succeeded, 1 failed  took 4.0 s",
     ]
     assert not meanwhile

@@ -43,6 +43,7 @@ class RememberingPorts:
     empty: bool | None = False
     strategies: tuple[Any, ...] = ()
     requested: int = 0
+    held: frozenset[str] = frozenset()
     spooled: int = 0
     published: list[str] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
@@ -101,6 +102,9 @@ class RememberingPorts:
 
     def queue_is_empty(self, queue):
         return self.empty
+
+    def held_by_workers(self):
+        return self.held
 
     def tell_backend(self, job, message):
         self.told.append((job.id, str(job.state)))

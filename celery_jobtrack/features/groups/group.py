@@ -6,26 +6,30 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.errors import InvalidPayload, UnknownGroup
+from celery_jobtrack.errors import GroupNotCompleted, InvalidPayload, UnknownGroup
 from celery_jobtrack.features.groups import hold
 from celery_jobtrack.features.groups.following import callbacks_with_jobs
 from celery_jobtrack.features.groups.retrying import Retried, check_wanted, retry_members
 from celery_jobtrack.features.groups.sending import send_members, several
 from celery_jobtrack.features.groups.waiting import wait_for
+from celery_jobtrack.integration import bulk
 from celery_jobtrack.integration.cancelling import check_signal, terminate_members
 from celery_jobtrack.integration.lineage import recorded
 from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
 from celery_jobtrack.integration.redriving import check_ancestors, wait_again
+from celery_jobtrack.integration.returned import results_of_members
 from celery_jobtrack.model.requests import JobQuery, Page
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.tracking.sweeper import Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from celery_jobtrack.features.groups.following import GroupCallback
     from celery_jobtrack.integration.runtime import Runtime
+    from celery_jobtrack.model.dispatched import Dispatched
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
+    from celery_jobtrack.model.result import JobResult
 
 
 class JobGroup:
@@ -94,6 +98,58 @@ class JobGroup:
             cursor=check_cursor(cursor),
         )
         return self._runtime.store.jobs(query)
+
+    def dispatch(
+        self,
+        signatures: Iterable[Any],
+        *,
+        chunk: int = bulk.CHUNK,
+        key: str | None = None,
+        on_progress: Callable[[Dispatched], object] | None = None,
+        progress: bool = False,
+        max_outstanding: int | None = None,
+    ) -> Dispatched:
+        """Make many jobs members of the group and send them, chunk by chunk.
+
+        The group is held open meanwhile. See ``JobTrack.dispatch_many`` for the arguments and for what
+        is raised.
+
+        Example::
+
+            group.dispatch(resize.s(path) for path in paths)
+        """
+        with self.filling():
+            return bulk.dispatch(
+                self._runtime,
+                signatures,
+                group_id=self.record.id,
+                chunk=chunk,
+                key=key,
+                on_progress=on_progress,
+                progress=progress,
+                max_outstanding=max_outstanding,
+            )
+
+    def results(self, *, partial: bool = False) -> Iterator[JobResult]:
+        """What became of the group's jobs, in the order of their dispatch; read page by page.
+
+        Each is a ``Result``, a ``Failure``, a ``NotKept`` or, with ``partial``, a ``Pending``. Values are
+        kept of jobs with ``store_result = True`` only. They are those of the present generation.
+
+        Args:
+            partial: Whether to give what there is before the group has completed.
+
+        Raises:
+            GroupNotCompleted: The group has not completed.
+            UnknownGroup: The group is not recorded.
+        """
+        record = recorded(self._runtime, self.record.id)
+        if not partial and not record.is_over:
+            raise GroupNotCompleted(
+                f"group {record.title!r} ({record.id}) has {record.outstanding} of {record.totals.total} "
+                "jobs outstanding; wait() for it, or ask with partial=True"
+            )
+        return results_of_members(self._runtime.store, record)
 
     def mark_running(self) -> JobGroup:
         """Announce that the group has started, before its first job does."""

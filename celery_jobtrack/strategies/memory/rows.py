@@ -134,12 +134,7 @@ class MemoryRows:
         self._drop(self._tables.fillers, (group_id, token))
 
     def add_event(self, cause: Cause, group: GroupRecord) -> None:
-        is_there = any(
-            (event.group_id, event.generation, event.kind, event.step)
-            == (group.id, group.generation, cause.kind, cause.step)
-            for event in self._tables.events.values()
-        )
-        if is_there:
+        if self.has_event(cause, group):
             return
         seq = next(self._tables.numbers)
         event = EventRecord(
@@ -154,6 +149,13 @@ class MemoryRows:
             created_at=self._now,
         )
         self._insert(self._tables.events, event.id, event)
+
+    def has_event(self, cause: Cause, group: GroupRecord) -> bool:
+        return any(
+            (event.group_id, event.generation, event.kind, event.step)
+            == (group.id, group.generation, cause.kind, cause.step)
+            for event in self._tables.events.values()
+        )
 
     def event(self, event_id: str) -> EventRecord | None:
         return self._tables.events.get(event_id)
@@ -172,6 +174,10 @@ class MemoryRows:
                 first.setdefault(event.group_id, event)
         due = (e.group_id for e in first.values() if e.claimed_until is None or e.claimed_until <= self._now)
         return list(islice(due, limit))
+
+    def drop(self, table: dict[Any, Any], key: Any) -> None:
+        """Delete a row, if it is there."""
+        self._drop(table, key)
 
     def _insert(self, table: dict[Any, Any], key: Any, row: Any) -> None:
         if key in table:

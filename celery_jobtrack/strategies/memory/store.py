@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.model.event import EventCounts
+from celery_jobtrack.model.fault import Fault, FaultPage
 from celery_jobtrack.model.group import describe_status
 from celery_jobtrack.model.requests import Page, WorkerRecord
 from celery_jobtrack.model.state import QUEUED, GroupState, JobState
-from celery_jobtrack.strategies.memory import pruning
+from celery_jobtrack.strategies.memory import faults, pruning
 from celery_jobtrack.strategies.memory.rows import MemoryRows, Tables
 from celery_jobtrack.strategies.row.store import RowStore
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.model.requests import GroupQuery, JobQuery, Worker
+    from celery_jobtrack.strategies.row.rows import Rows
 
 S = TypeVar("S", JobState, GroupState)
 T = TypeVar("T")
@@ -336,6 +338,25 @@ class MemoryStore(RowStore):
             )
 
         return self._read(count)
+
+    # -- the doctor --------------------------------------------------------------------------------
+
+    def faults(self, cursor: str | None = None) -> FaultPage:  # noqa: ARG002 - one part holds all
+        now = self.now()
+
+        def look(tables: Tables) -> FaultPage:
+            return FaultPage(faults=tuple(faults.find(tables, now)), examined=len(tables.jobs))
+
+        return self._read(look)
+
+    def _mend_own(self, rows: Rows, fault: Fault) -> bool:
+        return faults.remove_orphan(cast("MemoryRows", rows), self._tables, fault)
+
+    def fillers(self, group_id: str) -> Mapping[str, datetime]:
+        def read(tables: Tables) -> dict[str, datetime]:
+            return {token: until for (of, token), until in tables.fillers.items() if of == group_id}
+
+        return self._read(read)
 
     def _some(self, wanted: Callable[[JobRecord], bool], limit: int | None) -> list[JobRecord]:
         return self._read(lambda tables: list(islice(filter(wanted, tables.jobs.values()), limit)))

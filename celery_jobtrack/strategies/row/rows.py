@@ -64,6 +64,9 @@ class Rows(Protocol):
     def add_event(self, cause: Cause, group: GroupRecord) -> None:
         """Write an event, unless the generation has had one of this kind and step."""
 
+    def has_event(self, cause: Cause, group: GroupRecord) -> bool:
+        """Whether the generation has had an event of this kind and step."""
+
     def event(self, event_id: str) -> EventRecord | None: ...
     def update_event(self, before: EventRecord, after: EventRecord) -> None: ...
 

@@ -32,6 +32,16 @@ T = TypeVar("T")
 
 TRIES = 3
 
+_SNAPSHOT = {
+    "sqlite": (),  # a transaction there sees what was committed before its first statement
+    "postgresql": ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",),
+    "mysql": (
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    ),
+}
+"""How a transaction begins that sees one moment throughout."""
+
 
 class SqlBase(RowStore):
     """Connects, makes transactions, and says in our own words what goes wrong with them."""
@@ -44,7 +54,7 @@ class SqlBase(RowStore):
         self._schema = Schema(table_prefix(namespace))
         self._dialect = self._url.get_backend_name()
         self._clock = Clock(self._dialect, clock_offset)
-        self._sql = Statements(self._schema, self._clock)
+        self._sql = Statements(self._schema, self._clock, self._dialect)
         self._engine: Engine = make_engine(self._url)
         self._reader: Engine = reading(self._engine)
         self._gate = ForkGate()
@@ -132,6 +142,19 @@ class SqlBase(RowStore):
                 return read(connection)
 
         return self._tried(answer)
+
+    def _look(self, read: Callable[[Connection], T]) -> T:
+        """Run several statements that only read and see one and the same moment."""
+
+        def look() -> T:
+            with self._connected(self._reader) as connection:
+                for statement in _SNAPSHOT[self._dialect]:
+                    connection.exec_driver_sql(statement)
+                found = read(connection)
+                connection.rollback()
+                return found
+
+        return self._tried(look)
 
     def _administer(self, work: Callable[[Engine, str], T]) -> T:
         """Do something to the tables themselves."""

@@ -98,6 +98,17 @@ class DriverConnection:
         finally:
             cursor.close()
 
+    def numbered(self, text: str, parameters: Sequence[Any]) -> Sequence[Any] | None:
+        """The first row of a statement with ``$1``, as the driver gives it."""
+        from celery_jobtrack.strategies.sql.bounded import numbered_cursor
+
+        cursor = self._executed(numbered_cursor(self._driver), text, parameters)
+        try:
+            row: Sequence[Any] | None = cursor.fetchone()
+        finally:
+            cursor.close()
+        return row
+
     def _of(self, statement: Executable, values: Mapping[str, Any]) -> Compiled:
         key = (statement, tuple(values))
         compiled = self._compiled.get(key)
@@ -106,7 +117,9 @@ class DriverConnection:
         return compiled
 
     def _execute(self, text: str, parameters: Sequence[Any] | dict[str, Any]) -> Any:
-        cursor = self._driver.cursor()
+        return self._executed(self._driver.cursor(), text, parameters)
+
+    def _executed(self, cursor: Any, text: str, parameters: Sequence[Any] | dict[str, Any]) -> Any:
         try:
             cursor.execute(text, parameters)
         except BaseException as error:

@@ -6,6 +6,7 @@ is running and has others outstanding. PostgreSQL looks at all that and writes i
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.model import moves
@@ -21,6 +22,7 @@ from celery_jobtrack.strategies.sql.types import from_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from celery_jobtrack.model.job import JobRecord, Progress
     from celery_jobtrack.model.requests import EnqueueRequest, FinishRequest, StartRequest
@@ -47,6 +49,9 @@ class PlainCases(SqlBase):
     def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
         return self._enqueue_plainly(request) or super().enqueue(request)
 
+    def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
+        return self._enqueue_many_plainly(requests) or super().enqueue_many(requests)
+
     def start(self, request: StartRequest) -> StartResult:
         return self._start_plainly(request) or super().start(request)
 
@@ -69,9 +74,25 @@ class PlainCases(SqlBase):
         row = self._written(statement, values.enqueue(request))
         if row is None:
             return None
-        job = moves.enqueue(None, request, from_microseconds(row[0])).job
-        assert job is not None
-        return EnqueueResult(job=job if row[1] is None else job.evolve(generation=row[1]), created=True)
+        return EnqueueResult(job=_enqueued(request, from_microseconds(row[0]), row[1]), created=True)
+
+    def _enqueue_many_plainly(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
+        """The results if all of the jobs are new and their group takes them; nothing otherwise."""
+        if self._plain is None or not requests:
+            return ()
+        statements, values = self._plain
+        statement = statements.enqueue_many[requests[0].origin.group_id is not None]
+        given = {**values.enqueue_many(requests), **self._clock.parameters()}
+        try:
+            with self.transaction() as rows:
+                row = _all_recorded(rows.execute(statement, given), len(requests))
+        except (Conflict, _NotPlainError):
+            return ()
+        now, generation = from_microseconds(row[0]), row[1]
+        return [
+            EnqueueResult(job=partial(_enqueued, request, now, generation), created=True)
+            for request in requests
+        ]
 
     def _start_plainly(self, request: StartRequest) -> StartResult | None:
         if self._plain is None or request.origin.within:
@@ -107,6 +128,22 @@ class PlainCases(SqlBase):
             return self._autocommit.row(statement.text, [values[name] for name in statement.names])
         except Conflict:
             return None
+
+
+class _NotPlainError(Exception):
+    """Undoes a transaction that the general algorithm will make in its own way."""
+
+
+def _all_recorded(row: Sequence[Any] | None, jobs: int) -> Sequence[Any]:
+    if row is None or row[2] != jobs:
+        raise _NotPlainError
+    return row
+
+
+def _enqueued(request: EnqueueRequest, now: datetime, generation: int | None) -> JobRecord:
+    job = moves.enqueue(None, request, now).job
+    assert job is not None
+    return job if generation is None else job.evolve(generation=generation)
 
 
 def _opened(job: JobRecord, request: StartRequest) -> Attempt:

@@ -72,6 +72,12 @@ class PlainStatements:
         """Without and with tags; for jobs without a group."""
         self.enqueue_member = self._enqueue(_JOINING, tagged=False), self._enqueue(_JOINING, tagged=True)
         """Without and with tags; for members of a group."""
+        self.enqueue_many = self._enqueue_many(_ALL_ALONE), self._enqueue_many(_ALL_JOINING)
+        """For jobs without a group, and for members of one."""
+
+    def _enqueue_many(self, membership: Mapping[str, str]) -> PlainStatement:
+        parts = {name: part.format(**self._names) for name, part in membership.items()}
+        return self._named(_ENQUEUE_MANY, **parts)
 
     def _enqueue(self, membership: Mapping[str, str], *, tagged: bool) -> PlainStatement:
         parts = {**membership, "filed": _FILED if tagged else ""}
@@ -228,3 +234,75 @@ _JOINING = {
 _FILED = """, filed AS (
     INSERT INTO {tags} (seq, tag) SELECT seq, UNNEST(:labels::text[]) FROM recorded
 )"""
+
+# Guards: none but those of the group. An id that is known is left out: whoever finds fewer jobs recorded
+# than were asked for undoes it.
+# Writes the jobs in their order, files them under their tags, and counts them in the group, whose row is
+# locked last: while they are inserted its members can end.
+# Returns the time, the generation and how many were recorded; nothing if the group takes none.
+_ENQUEUE_MANY = """
+WITH {seen}added AS (
+    SELECT new.* FROM UNNEST(
+        :ids::text[], :tasks::text[], :queues::text[], :priorities::integer[], :retries::integer[],
+        :max_retries::integer[], :runs::integer[], :root_ids::text[], :parent_ids::text[], :etas::bigint[],
+        :expiries::bigint[], :published::boolean[], :tag_lists::text[], :args::text[], :kwargs::text[],
+        :messages::bytea[]
+    ) WITH ORDINALITY AS new(
+        id, task, queue, priority, retries, max_retries, run, root_id, parent_id, eta, expires_at, published,
+        tags, args, kwargs, message, number
+    )
+), moment AS MATERIALIZED (
+    SELECT {now} AS at
+), recorded AS (
+    INSERT INTO {jobs}
+        (id, task, state, queue, priority, group_id, generation, retries, max_retries, run, attempts,
+        root_id, parent_id, enqueued_at, published_at, copies, eta, expires_at, due_at, expiring_at,
+        cancel_requested, copy_waiting, tags, args, kwargs, message)
+    SELECT added.id, added.task, 'ENQUEUED', added.queue, added.priority, {membership}, added.retries,
+        added.max_retries, added.run, 0, added.root_id, added.parent_id, moment.at,
+        CASE WHEN added.published THEN moment.at END, 0, added.eta, added.expires_at,
+        CASE WHEN added.published THEN GREATEST(moment.at, added.eta) END, added.expires_at,
+        FALSE, FALSE, added.tags, added.args, added.kwargs, added.message
+    FROM added, {source}
+    ORDER BY added.number
+    ON CONFLICT (id) DO NOTHING
+    RETURNING seq, id
+), filed AS (
+    INSERT INTO {tags} (seq, tag)
+    SELECT recorded.seq, labels.tag
+    FROM recorded JOIN UNNEST(:labelled::text[], :labels::text[]) AS labels(id, tag) USING (id)
+), counted AS (
+    SELECT COUNT(*) AS jobs FROM recorded
+){joined}
+SELECT moment.at, {generation}, counted.jobs FROM moment, counted{from_joined}
+"""
+
+_ALL_ALONE = {
+    "seen": "",
+    "membership": "NULL, NULL::bigint",
+    "source": "moment",
+    "joined": "",
+    "generation": "NULL",
+    "from_joined": "",
+}
+
+# Guards: the group takes members and its generation is not over, before and after the insertion.
+_ALL_JOINING = {
+    "seen": """seen AS MATERIALIZED (
+    SELECT generation FROM {groups}
+    WHERE id = :group_id AND state <> 'CANCELLED' AND completed_at IS NULL
+), """,
+    "membership": ":group_id, seen.generation",
+    "source": "moment, seen",
+    "joined": """, joined AS (
+    UPDATE {groups} SET
+        total = total + counted.jobs, idle_since = NULL,
+        next_check_at = COALESCE(next_check_at, moment.at + ROUND(time_to_check * 1000000)::bigint)
+    FROM seen, counted, moment
+    WHERE id = :group_id AND state <> 'CANCELLED' AND completed_at IS NULL
+        AND {groups}.generation = seen.generation
+    RETURNING {groups}.generation
+)""",
+    "generation": "joined.generation",
+    "from_joined": ", joined",
+}

@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from celery_jobtrack.strategies.sql.schema import Schema
 
 
+_PLURALS = {
+    "task": "tasks",
+    "queue": "queues",
+    "root_id": "root_ids",
+    "parent_id": "parent_ids",
+    "eta": "etas",
+    "expires_at": "expiries",
+    "tags": "tag_lists",
+    "args": "args",
+    "kwargs": "kwargs",
+}
+
+
 class PlainValues:
     """Converts by the columns' own types, so that rows are the same whichever way they are written."""
 
@@ -31,6 +44,7 @@ class PlainValues:
         self._labels = bind(schema.tags.c.tag)
         names = ("task", "queue", "group_id", "root_id", "parent_id", "eta", "expires_at", "tags")
         self._origin = [(name, bind(jobs[name])) for name in (*names, "args", "kwargs")]
+        self._origins = [(plural, name, bind(jobs[name])) for name, plural in _PLURALS.items()]
 
     def enqueue(self, request: EnqueueRequest) -> dict[str, Any]:
         origin = request.origin
@@ -43,6 +57,29 @@ class PlainValues:
         values["message"] = request.message
         if origin.tags:
             values["labels"] = [self._labels(tag) for tag in dict.fromkeys(origin.tags)]
+        return values
+
+    def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> dict[str, Any]:
+        origins = [request.origin for request in requests]
+        values: dict[str, Any] = {
+            plural: [bind(getattr(origin, name)) for origin in origins]
+            for plural, name, bind in self._origins
+        }
+        ids = values["ids"] = [self._key(origin.job_id) for origin in origins]
+        values["priorities"] = [origin.priority for origin in origins]
+        values["retries"] = [origin.retries for origin in origins]
+        values["max_retries"] = [origin.max_retries for origin in origins]
+        values["runs"] = [origin.run for origin in origins]
+        values["published"] = [request.published for request in requests]
+        values["messages"] = [request.message for request in requests]
+        labels = [
+            (job_id, self._labels(tag))
+            for job_id, origin in zip(ids, origins, strict=True)
+            for tag in dict.fromkeys(origin.tags)
+        ]
+        values["labelled"] = [job_id for job_id, _ in labels]
+        values["labels"] = [tag for _, tag in labels]
+        values["group_id"] = None if origins[0].group_id is None else self._key(origins[0].group_id)
         return values
 
     def start(self, request: StartRequest) -> dict[str, Any]:

@@ -64,6 +64,15 @@ class RecordMap(Generic[R]):
         self.columns: list[Column[Any]] = [table.c[name] for name in self._names]
         """What to select, in the order that ``load`` expects; other columns may follow."""
 
+    @property
+    def derived_names(self) -> list[str]:
+        """The columns that hold nothing of their own."""
+        return list(self._derived)
+
+    def derived(self, record: R) -> dict[str, Any]:
+        """What those columns should hold."""
+        return {name: derive(record) for name, derive in self._derived.items()}
+
     def load(self, row: Sequence[Any]) -> R:
         """The record in a row that begins with ``columns``."""
         values: dict[str, Any] = dict(zip(self._plain, row))  # noqa: B905 - the row is longer

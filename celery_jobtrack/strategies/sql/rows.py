@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import insert
 
 from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import Totals
-from celery_jobtrack.model.state import FINAL, JobState
+from celery_jobtrack.model.state import FINAL, EventKind, JobState
 from celery_jobtrack.strategies.sql.driver import DriverConnection
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.strategies.sql.clock import Clock
+    from celery_jobtrack.strategies.sql.plain_statements import PlainStatement
     from celery_jobtrack.strategies.sql.schema import Schema
     from celery_jobtrack.strategies.sql.statements import Statements
 
@@ -42,6 +43,10 @@ class SqlRows:
         self._maps = statements.maps
         self._clock = clock
         self._now: datetime | None = None
+
+    def execute(self, statement: PlainStatement, values: Mapping[str, Any]) -> Sequence[Any] | None:
+        """The first row of a statement in the database's own words, or None."""
+        return self._driver.numbered(statement.text, [values[name] for name in statement.names])
 
     def now(self) -> datetime:
         if self._now is None:
@@ -64,23 +69,15 @@ class SqlRows:
         self._file_under(job.id, job.tags)
 
     def jobs_of(self, job_ids: Sequence[str]) -> Mapping[str, JobRecord]:
-        jobs = self._schema.jobs
-        statement = (
-            select(*self._maps.job.columns)
-            .where(jobs.c.id.in_(bindparam("of_ids", expanding=True)))
-            # In one order, so that two who want the same jobs do not wait for each other.
-            .order_by(jobs.c.seq)
-            .with_for_update()
-        )
-        rows = self.connection.execute(statement, {"of_ids": list(job_ids)}).all()
+        parameters = {"of_ids": sorted(set(job_ids))}
+        rows = self.connection.execute(self._sql.locked_jobs, parameters).all()
         return {job.id: job for job in map(self._maps.job.load, rows)}
 
     def insert_jobs(self, jobs: Sequence[tuple[JobRecord, bytes | None]]) -> None:
         if jobs:
             values = [{**self._maps.job.dump(job), "message": message} for job, message in jobs]
             self.connection.execute(insert(self._schema.jobs), values)
-        for job, _ in jobs:
-            self._file_under(job.id, job.tags)
+        self._file_all({job.id: job.tags for job, _ in jobs if job.tags})
 
     def update_job(self, before: JobRecord, after: JobRecord) -> None:
         changes = self._maps.job.changes(before, after)
@@ -152,14 +149,10 @@ class SqlRows:
         self._driver.write(self._sql.let_go, parameters)
 
     def add_event(self, cause: Cause, group: GroupRecord) -> None:
-        about = {
-            "of_group_id": group.id,
-            "of_generation": group.generation,
-            "of_kind": cause.kind,
-            "of_step": cause.step,
-        }
-        if cause.step and self._one(self._sql.event_of_step, **about) is not None:
-            return  # a member that had ended has run again
+        # What has run again may reach a step again, and fail after its dispatch did. The others come once.
+        may_be_there = cause.kind in {EventKind.FAILED, EventKind.PROGRESSED}
+        if may_be_there and self.has_event(cause, group):
+            return
         event = EventRecord(
             id=str(uuid.uuid4()),
             kind=cause.kind,
@@ -175,6 +168,15 @@ class SqlRows:
         # The database numbers it; the group's lock keeps the numbers of one group in order.
         del values["seq"]
         self._driver.write(self._sql.insert_event, values)
+
+    def has_event(self, cause: Cause, group: GroupRecord) -> bool:
+        about = {
+            "of_group_id": group.id,
+            "of_generation": group.generation,
+            "of_kind": cause.kind,
+            "of_step": cause.step,
+        }
+        return self._one(self._sql.event_of_step, **about) is not None
 
     def event(self, event_id: str) -> EventRecord | None:
         row = self._one(self._sql.event, of_id=event_id)
@@ -194,6 +196,13 @@ class SqlRows:
     def _file_under(self, job_id: str, tags: Iterable[str]) -> None:
         for tag in dict.fromkeys(tags):
             self._driver.write(self._sql.insert_tag, {"of_id": job_id, "tag": tag})
+
+    def _file_all(self, tags: Mapping[str, Sequence[str]]) -> None:
+        """File jobs that were just inserted under their tags."""
+        if tags:
+            rows = self.connection.execute(self._sql.seqs, {"of_ids": list(tags)}).all()
+            labels = [{"seq": seq, "tag": tag} for job_id, seq in rows for tag in dict.fromkeys(tags[job_id])]
+            self.connection.execute(self._sql.insert_tags, labels)
 
     def _one(self, statement: Select[Any], **parameters: Any) -> Sequence[Any] | None:
         return self._driver.one(statement, parameters)

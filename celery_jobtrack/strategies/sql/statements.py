@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Text, bindparam, delete, exists, func, insert, literal_column, select, update
+from sqlalchemy import Text, bindparam, delete, exists, func, insert, literal_column, select, text, update
 from sqlalchemy import true as sql_true
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -16,7 +16,7 @@ from celery_jobtrack.model.state import JobState
 from celery_jobtrack.strategies.sql.records import RecordMaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Column, ColumnElement, Executable, Insert, Select, Table, Update
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Statements:
     """What ``SqlRows`` executes."""
 
-    def __init__(self, schema: Schema, clock: Clock) -> None:
+    def __init__(self, schema: Schema, clock: Clock, dialect: str) -> None:
         self.maps = maps = RecordMaps(schema)
         jobs, groups, events = schema.jobs, schema.groups, schema.events
         attempts, fillers, tags = schema.attempts, schema.fillers, schema.tags
@@ -42,6 +42,10 @@ class Statements:
         self.job = job
         self.locked_job = job.add_columns(*with_clock).with_for_update()
         """Locks a job's row to the end of the transaction; the server's clock is its last column."""
+        in_order = _locked_one_by_one if dialect == "postgresql" else _locked_among
+        self.locked_jobs: Executable = in_order(maps.job.columns, jobs)
+        """Locks the rows of ``of_ids``; they come in one order, so that two who want the same do not
+        wait for each other."""
         self.insert_job = insert(jobs).inline()
         self.insert_tag = insert(tags).from_select(
             ["seq", "tag"],
@@ -50,6 +54,8 @@ class Statements:
             ),
         )
         """Files a job that was just inserted under one of its tags."""
+        self.insert_tags = insert(tags).inline()
+        self.seqs = select(jobs.c.id, jobs.c.seq).where(jobs.c.id.in_(bindparam("of_ids", expanding=True)))
         self.set_message = (
             update(jobs).where(jobs.c.id == bindparam("of_id")).values(message=bindparam("message"))
         )
@@ -142,6 +148,29 @@ class Statements:
             )
             self._updates[table, names] = statement
         return statement
+
+
+def _locked_among(columns: Sequence[Column[Any]], jobs: Table) -> Executable:
+    among = jobs.c.id.in_(bindparam("of_ids", expanding=True))
+    return select(*columns).where(among).order_by(jobs.c.id).with_for_update()
+
+
+def _locked_one_by_one(columns: Sequence[Column[Any]], jobs: Table) -> Executable:
+    """PostgreSQL's: each is looked for by itself, with a limit.
+
+    A plan is made once for each connection, and one for many ids that was made while the table was small
+    reads all of it for every chunk of a large dispatch.
+    """
+    found = _ONE_BY_ONE.format(job=", ".join(column.name for column in columns), jobs=jobs.name)
+    ids = bindparam("of_ids", type_=postgresql.ARRAY(jobs.c.id.type))
+    return text(found).bindparams(ids).columns(*columns)
+
+
+_ONE_BY_ONE = """
+SELECT found.* FROM UNNEST(CAST(:of_ids AS text[])) WITH ORDINALITY AS wanted(id, number), LATERAL (
+    SELECT {job} FROM {jobs} WHERE id = wanted.id LIMIT 1 FOR UPDATE
+) found ORDER BY wanted.number
+"""
 
 
 def in_states(column: ColumnElement[Any], states: Iterable[JobState | GroupState]) -> ColumnElement[bool]:

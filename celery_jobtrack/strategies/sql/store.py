@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from celery_jobtrack.strategies.sql.faults import Faults
 from celery_jobtrack.strategies.sql.group_queries import GroupQueries
 from celery_jobtrack.strategies.sql.plain_cases import PlainCases
 from celery_jobtrack.strategies.sql.pruning import Pruning
 from celery_jobtrack.strategies.sql.upkeep import Upkeep
 
 
-class SqlStore(PlainCases, GroupQueries, Pruning, Upkeep):
+class SqlStore(PlainCases, Faults, GroupQueries, Pruning, Upkeep):
     """Jobs, groups, events, workers and leases in SQLite, PostgreSQL, MySQL or MariaDB.
 
     Args:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from celery_jobtrack.testing.clock import Clock
+from celery_jobtrack.testing.contract.bulk import BulkContract
 from celery_jobtrack.testing.contract.cancelling import CancelContract
 from celery_jobtrack.testing.contract.closing import ClosingContract
 from celery_jobtrack.testing.contract.completing import CompletingContract
 from celery_jobtrack.testing.contract.concurrency import ConcurrencyContract
+from celery_jobtrack.testing.contract.contention import ContentionContract
 from celery_jobtrack.testing.contract.delivery import DeliveryContract
 from celery_jobtrack.testing.contract.enqueueing import EnqueueContract
 from celery_jobtrack.testing.contract.filling import FillingContract
@@ -16,9 +18,14 @@ from celery_jobtrack.testing.contract.generations import GenerationContract
 from celery_jobtrack.testing.contract.groups import GroupContract
 from celery_jobtrack.testing.contract.listing import ListingContract
 from celery_jobtrack.testing.contract.names import NameContract
+from celery_jobtrack.testing.contract.nesting import NestingContract
+from celery_jobtrack.testing.contract.outcomes import OutcomeContract
 from celery_jobtrack.testing.contract.pruning import PruningContract
 from celery_jobtrack.testing.contract.recomputing import RecomputeContract
+from celery_jobtrack.testing.contract.redriving import RedriveContract
+from celery_jobtrack.testing.contract.reopening import ReopenContract
 from celery_jobtrack.testing.contract.requeueing import RequeueContract
+from celery_jobtrack.testing.contract.results import ResultContract
 from celery_jobtrack.testing.contract.retrying import RetryContract
 from celery_jobtrack.testing.contract.settling import SettleContract
 from celery_jobtrack.testing.contract.starting import StartContract
@@ -45,7 +52,14 @@ class StoreContract(
     UpkeepContract,
     ListingContract,
     NameContract,
+    BulkContract,
+    RedriveContract,
+    OutcomeContract,
+    ReopenContract,
+    ResultContract,
+    NestingContract,
     ConcurrencyContract,
+    ContentionContract,
 ):
     """Everything that a ``Store`` must hold to, as test methods.
 

@@ -6,8 +6,9 @@
 
 -- An id that no other event has: a group's creation and a generation come once, and so does a step in it.
 local function event_id(kind, generation, step)
-  local what = string.format('%s\0%.0f\0%d\0%d', group_id, group[G.created_at], generation, kind)
-  if step > 0 then what = string.format('%s\0%d', what, step) end
+  -- Not '%s': it ends at the first zero byte, of which an id may have some.
+  local what = group_id .. string.format('\0%.0f\0%d\0%d', group[G.created_at], generation, kind)
+  if step > 0 then what = what .. string.format('\0%d', step) end
   local hex = redis.sha1hex(what)
   return string.format('%s-%s-5%s-8%s-%s',
     hex:sub(1, 8), hex:sub(9, 12), hex:sub(14, 16), hex:sub(18, 20), hex:sub(21, 32))

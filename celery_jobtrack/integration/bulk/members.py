@@ -1,0 +1,85 @@
+"""What a bulk dispatch is given: signatures, one after the other."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from celery.canvas import Signature
+from celery.exceptions import QueueNotFound
+
+from celery_jobtrack.errors import InvalidPayload, UnknownQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from celery_jobtrack.integration.runtime import Runtime
+
+_IDS = uuid.UUID("5f0c8c2e-6a3e-4a43-9d8e-52f4d1a1c7b5")
+"""The namespace of the ids that are made from a key."""
+_SHOWN = 200
+_SINGLE = (None, "xmap", "xstarmap")
+"""Kinds of signatures that are one message."""
+
+
+def checked_member(runtime: Runtime, item: Any) -> Signature[Any]:
+    """The signature, which can be sent as one job.
+
+    Args:
+        runtime: The app's.
+        item: What was given.
+
+    Raises:
+        InvalidPayload: It is no signature, or one of an unregistered task, or a chain, chord or group.
+    """
+    if isinstance(item, dict) and not isinstance(item, Signature) and isinstance(item.get("task"), str):
+        # As it comes out of JSON; Celery takes these everywhere, too.
+        try:
+            item = Signature.from_dict(item, app=runtime.app)
+        except (KeyError, TypeError) as error:
+            raise InvalidPayload(f"it is no signature, but {_shown(item)}") from error
+    if not isinstance(item, Signature):
+        hint = "; give task.s(…) instead of the task" if hasattr(item, "apply_async") else ""
+        raise InvalidPayload(
+            f"it is no signature of a task, but {_shown(item)} ({type(item).__name__}){hint}"
+        )
+    kind = item.get("subtask_type")
+    if kind not in _SINGLE:
+        raise InvalidPayload(
+            f"it is a {kind}, which is more than one message: give signatures of tasks, or send "
+            f"it by itself with apply_async(job_group=…)"
+        )
+    name = item["task"]
+    if name not in runtime.app.tasks:
+        raise InvalidPayload(
+            f"it is a signature of {name!r}, and no such task is registered in this process: "
+            "import its module, or send it by its name with app.send_task(…)"
+        )
+    return item
+
+
+@contextmanager
+def naming(number: int) -> Iterator[None]:
+    """Say of which member an error is. Raises InvalidPayload, UnknownQueue."""
+    try:
+        yield
+    except InvalidPayload as error:
+        raise InvalidPayload(f"member {number}: {error}") from error
+    except QueueNotFound as error:
+        raise UnknownQueue(
+            f"member {number}: {error.args[0]}, and the app may not create it (task_create_missing_queues)"
+        ) from error
+    except TypeError as error:
+        # As Celery complains of arguments that do not fit.
+        raise InvalidPayload(f"member {number}: it cannot be sent: {error}") from error
+
+
+def id_from_key(namespace: str, key: str, number: int) -> str:
+    """The id of the job at a place of a dispatch that has a key: the same whenever it is made."""
+    return str(uuid.uuid5(_IDS, f"{namespace}\n{key}\n{number}"))
+
+
+def _shown(item: Any) -> str:
+    text = repr(item)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

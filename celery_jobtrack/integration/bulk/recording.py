@@ -1,0 +1,80 @@
+"""Records chunks before they are sent, and what could not be sent after that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celery_jobtrack.integration.bulk.parcel import OfRun
+from celery_jobtrack.integration.described import describe
+from celery_jobtrack.model.requests import SettleRequest
+from celery_jobtrack.model.state import QUEUED, JobState, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from celery_jobtrack.integration.bulk.packing import Packer
+    from celery_jobtrack.integration.bulk.parcel import Parcel
+    from celery_jobtrack.integration.runtime import Runtime
+
+
+class Recording:
+    """Writes chunks into the store.
+
+    Args:
+        runtime: The app's.
+        packer: Knows whether jobs may have been recorded by an earlier dispatch.
+    """
+
+    def __init__(self, runtime: Runtime, packer: Packer) -> None:
+        self._runtime = runtime
+        self._packer = packer
+        self._is_kept = False
+        """Whether anything went into the spool, so that the store may not know of it yet."""
+
+    def record(self, parcels: Sequence[Parcel]) -> Sequence[Parcel]:
+        """Record a chunk of one group, or of none; give what is to be sent.
+
+        Raises:
+            UnknownGroup, GroupCancelled, GroupCompleted: The group takes no members.
+            StoreUnavailable: The store is away, and the jobs need it.
+        """
+        requests = [parcel.request for parcel in parcels]
+        # As for a single job: a new member needs the store, as nobody else would count it. So does a key.
+        needs_store = requests[0].origin.group_id is not None or self._packer.is_repeatable
+        if needs_store or self._runtime.settings.on_store_error == "raise":
+            results = self._runtime.tracker.enqueue_many(requests)
+        else:
+            kept = self._runtime.recorder.enqueue_many(requests)
+            if kept is None:
+                self._is_kept = True
+                return parcels
+            results = kept
+        new = []
+        for parcel, result in zip(parcels, results, strict=True):
+            if not result.created:
+                continue
+            # The store reads a whole job to say its run; only an id that is not new can have had one.
+            run = result.job.run if self._packer.is_repeatable else 1
+            new.append(parcel if run == 1 else OfRun(parcel, run))
+        return new
+
+    def settle_unsent(self, parcels: Sequence[Parcel], cause: Exception) -> None:
+        """End the recorded jobs that will not be sent."""
+        for parcel in parcels:
+            request = SettleRequest(
+                origin=parcel.request.origin,
+                state=JobState.FAILURE,
+                reason=Reason.PUBLISH_FAILED,
+                error=describe(cause),
+                only_from=QUEUED,
+                record_unknown=self._is_kept,
+            )
+            self._runtime.recorder.settle(request, tell=False)
+
+
+def by_group(parcels: Iterable[Parcel]) -> Iterable[list[Parcel]]:
+    """The parcels, parted by the group that they are members of."""
+    found: dict[str | None, list[Parcel]] = {}
+    for parcel in parcels:
+        found.setdefault(parcel.request.origin.group_id, []).append(parcel)
+    return found.values()
