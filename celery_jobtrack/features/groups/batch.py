@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.errors import GroupCancelled, InvalidPayload, JobTrackError
+from celery_jobtrack.errors import GroupCancelled, InvalidPayload
 from celery_jobtrack.features.groups.catalogue import Groups
 from celery_jobtrack.features.groups.given import one_more
 from celery_jobtrack.features.groups.sending import Nested, send_members
+from celery_jobtrack.integration import bulk
 from celery_jobtrack.model.names import check_name
 from celery_jobtrack.model.state import CallbackKind, GroupState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from celery_jobtrack.features.groups.group import JobGroup
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.callback import Callback
-
-logger = logging.getLogger(__name__)
+    from celery_jobtrack.model.dispatched import Dispatched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +67,18 @@ class PendingBatch(Nested):
         return replace(self, on_failure="continue")
 
     def on_queue(self, name: str) -> PendingBatch:
-        """Send the members to this queue, unless one says otherwise; callbacks go where they say."""
+        """Send all members to this queue; callbacks go where their signatures say."""
         return replace(self, options={**self.options, "queue": check_name("a queue", name, InvalidPayload)})
 
-    def dispatch(self) -> JobGroup:
-        """Make the batch, send its members one after the other, and seal it.
+    def dispatch(
+        self,
+        *,
+        chunk: int = bulk.CHUNK,
+        on_progress: Callable[[Dispatched], object] | None = None,
+        progress: bool = False,
+        max_outstanding: int | None = None,
+    ) -> JobGroup:
+        """Make the batch, send its members chunk by chunk, and seal it. See ``JobTrack.dispatch_many``.
 
         Members may start, fail and cancel the rest before the last one is sent: then the others are not.
         If sending breaks off, the batch is sealed as incomplete, which is a failure: its ``catch`` and
@@ -81,39 +87,32 @@ class PendingBatch(Nested):
         Raises:
             InvalidPayload: A title, a payload or a member is wrong.
             UnknownGroup, GroupCompleted, GroupCancelled: The parent takes no members.
-            Exception: Whatever the iterable of members raises, or the broker.
+            DispatchFailed: The iterable of members raises, or the broker: that error is the cause.
         """
-        return self._dispatch(self.parent)
+        about: dict[str, Any] = {"chunk": chunk, "on_progress": on_progress}
+        return self._dispatch(self.parent, **about, progress=progress, max_outstanding=max_outstanding)
 
     def dispatch_in(self, parent: JobGroup) -> JobGroup:
         """The same, as a member of ``parent``."""
         return self._dispatch(parent)
 
-    def _dispatch(self, parent: Any) -> JobGroup:
+    def _dispatch(self, parent: Any, **more: Any) -> JobGroup:
         batch = Groups(self.runtime).create_batch(
             callbacks=self.callbacks, parent=parent, on_failure=self.on_failure, **self.about
         )
         try:
-            send_members(self.runtime, batch, self.members, self.options)
+            send_members(self.runtime, batch, self.members, **more, options=self.options)
         except GroupCancelled:
             if batch.refresh().state is not GroupState.CANCELLED:
-                _abandon(batch)
+                batch.abandon()
                 raise
             # Somebody cancelled it, or its first failure did: what was not sent is cancelled as well.
             return batch.seal(incomplete=batch.first_failure is not None)
         except BaseException:
-            _abandon(batch)
+            batch.abandon()
             raise
         return batch.seal()
 
     def _with_callback(self, kind: CallbackKind, signature: Any, *, every: int = 0) -> PendingBatch:
         callbacks = one_more(self.runtime, self.callbacks, kind, signature, every=every)
         return replace(self, callbacks=callbacks)
-
-
-def _abandon(batch: JobGroup) -> None:
-    """Seal a batch of which not all members are sent, so that it ends; the reason is being raised."""
-    try:
-        batch.seal(incomplete=True)
-    except JobTrackError:
-        logger.exception("batch %s was not dispatched whole, and is not sealed", batch.id)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.errors import GroupNotCompleted, InvalidPayload, UnknownGroup
+from celery_jobtrack.errors import GroupNotCompleted, InvalidPayload, JobTrackError, UnknownGroup
 from celery_jobtrack.features.groups import hold
 from celery_jobtrack.features.groups.following import callbacks_with_jobs
 from celery_jobtrack.features.groups.retrying import Retried, check_wanted, retry_members
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.dispatched import Dispatched
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
     from celery_jobtrack.model.result import JobResult
+
+logger = logging.getLogger(__name__)
 
 
 class JobGroup:
@@ -111,24 +114,40 @@ class JobGroup:
     ) -> Dispatched:
         """Make many jobs members of the group and send them, chunk by chunk.
 
-        The group is held open meanwhile. See ``JobTrack.dispatch_many`` for the arguments and for what
-        is raised.
+        The group is held open meanwhile, and a batch is sealed at the end; if the dispatch breaks off, as
+        incomplete, unless it has a ``key``, so that it can be made again. See ``JobTrack.dispatch_many`` for
+        the arguments and for what is raised.
 
         Example::
 
             group.dispatch(resize.s(path) for path in paths)
         """
-        with self.filling():
-            return bulk.dispatch(
-                self._runtime,
-                signatures,
-                group_id=self.record.id,
-                chunk=chunk,
-                key=key,
-                on_progress=on_progress,
-                progress=progress,
-                max_outstanding=max_outstanding,
-            )
+        try:
+            with self.filling():
+                dispatched = bulk.dispatch(
+                    self._runtime,
+                    signatures,
+                    group_id=self.record.id,
+                    chunk=chunk,
+                    key=key,
+                    on_progress=on_progress,
+                    progress=progress,
+                    max_outstanding=max_outstanding,
+                )
+        except BaseException:
+            if self._is_unsealed() and key is None:
+                self.abandon()
+            raise
+        if self._is_unsealed():
+            self.seal()
+        return dispatched
+
+    def abandon(self) -> None:
+        """Seal a batch of which not all members are sent, so that it ends; the reason is being raised."""
+        try:
+            self.seal(incomplete=True)
+        except JobTrackError:
+            logger.exception("batch %s was not dispatched whole, and is not sealed", self.record.id)
 
     def results(self, *, partial: bool = False) -> Iterator[JobResult]:
         """What became of the group's jobs, in the order of their dispatch; read page by page.
@@ -238,12 +257,12 @@ class JobGroup:
         """
         members = several(signatures)
         if self._is_inert():
-            send_members(self._runtime, self, members, {})
+            send_members(self._runtime, self, members)
             return self
         with hold.held_open(self._runtime, self.record.id, after=self._became):
             # Whoever reopened the group did it for these.
             self._let_go()
-            send_members(self._runtime, self, members, {})
+            send_members(self._runtime, self, members)
         return self
 
     def reopen(self) -> JobGroup:
@@ -311,6 +330,9 @@ class JobGroup:
             RuntimeError: Called inside of a task, where waiting can block every worker.
         """
         return wait_for(self, timeout)
+
+    def _is_unsealed(self) -> bool:
+        return not self.record.standing and not self.record.sealed
 
     def _became(self, record: GroupRecord) -> None:
         self.record = record

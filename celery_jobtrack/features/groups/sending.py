@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from celery.canvas import Signature
 
 from celery_jobtrack.errors import InvalidPayload
-from celery_jobtrack.integration.signatures import check_signature
+from celery_jobtrack.integration import bulk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
 
     from celery_jobtrack.features.groups.group import JobGroup
     from celery_jobtrack.integration.runtime import Runtime
@@ -35,26 +35,31 @@ def several(signatures: Any) -> Iterable[Any]:
     return found
 
 
-def send_members(
-    runtime: Runtime, group: JobGroup, signatures: Iterable[Any], options: Mapping[str, Any]
-) -> None:
-    """Record and send one after the other; a generator is asked for the next when one is sent.
+def send_members(runtime: Runtime, group: JobGroup, members: Iterable[Any], **options: Any) -> None:
+    """Record and send signatures in chunks, and batches between them; a generator is read as they are sent.
 
     Args:
         runtime: Of the group's app.
         group: Whose members they become.
-        signatures: Of tasks that the app knows, or batches.
-        options: Of ``apply_async``, for those that do not say otherwise themselves.
+        members: Signatures of tasks that the app knows, or batches.
+        options: As ``bulk.dispatch`` takes them.
 
     Raises:
-        InvalidPayload: One of them cannot be a member. Those before it are sent.
-        Exception: Whatever the iterable raises, or sending.
+        InvalidPayload: One of them cannot be a member. Chunks before it are sent.
+        DispatchFailed: The iterable raises, or the broker.
     """
-    for number, member in enumerate(signatures, 1):
-        if isinstance(member, Nested):
-            member.dispatch_in(group)
-            continue
-        if not getattr(member, "subtask_type", None):
-            check_signature(runtime, member, f"member {number} of group {group.title!r}")
-        usual = {name: value for name, value in options.items() if name not in member.options}
-        member.apply_async(job_group=group, **usual)
+    items = iter(members)
+    batches: list[Nested] = []
+
+    def up_to_a_batch() -> Iterator[Any]:
+        for item in items:
+            if isinstance(item, Nested):
+                batches.append(item)
+                return
+            yield item
+
+    while True:
+        bulk.dispatch(runtime, up_to_a_batch(), group_id=group.id, **options)
+        if not batches:
+            return
+        batches.pop().dispatch_in(group)
