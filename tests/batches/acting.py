@@ -47,7 +47,8 @@ class Acting:
     def dispatch(self, batch: Batch, parent: Any = None) -> Any:
         """Dispatch a batch; gives its group, or None if it was abandoned on purpose or came too late."""
         with self._written("dispatch", batch.name, names=_names(batch.entries)):
-            return self._build(batch, parent).dispatch()
+            how = {} if batch.chunk is None else {"chunk": batch.chunk}
+            return self._build(batch, parent).dispatch(**how)
         return None
 
     def add(self, group: Any, target: str, entries: Iterable[Entry]) -> None:

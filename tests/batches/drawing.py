@@ -90,6 +90,7 @@ class _Drawing:
             queue=QUEUES[1] if rng.random() < 0.2 else None,
             abandon_after=rng.randint(0, len(entries)) if rng.random() < 0.04 else None,
             pause=rng.choice((0.0, 0.0, 0.0, 0.01)),
+            chunk=rng.choice((None, 1, 5)),
         )
         if self._depth > 1:
             return batch

@@ -138,6 +138,8 @@ class Batch:
     """After how many entries the iterable of its members raises."""
     pause: float = 0.0
     """Seconds between two entries of its iterable."""
+    chunk: int | None = None
+    """How many members are sent at once; None for as many as usual."""
     acts: tuple[Act, ...] = ()
     afterwards: tuple[Act, ...] = ()
 
