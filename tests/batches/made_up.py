@@ -154,10 +154,6 @@ class Book:
         )
         return self
 
-    def forget_snapshots(self):
-        self.snapshots = []
-        return self
-
     def kill(self, pid, seconds):
         self.killed.pids[pid] = moment(seconds)
         return self
