@@ -16,6 +16,7 @@ from celery_jobtrack.integration.cancelling import cancel
 from celery_jobtrack.integration.queries import check_age, check_final_states
 from celery_jobtrack.integration.redriving import retry_job
 from celery_jobtrack.integration.runtime import Runtime
+from celery_jobtrack.tracking.doctor import Doctor
 from celery_jobtrack.tracking.pruner import Pruned, Pruner
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.state import JobState
     from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.tracking.checker import Tick
+    from celery_jobtrack.tracking.doctor import Diagnosis, Finding
 
 
 class JobTrack:
@@ -246,6 +248,24 @@ class JobTrack:
             if on_chunk is not None:
                 on_chunk(pruned)
         return pruned
+
+    def doctor(
+        self, *, repair: bool = False, on_finding: Callable[[Finding], None] | None = None
+    ) -> Diagnosis:
+        """Compare every record with every other one and with the broker, beside whatever goes on.
+
+        What looks wrong is looked at again before it is reported. Large stores take their time.
+
+        Args:
+            repair: Whether to mend what is wrong; each repair leaves a warning of the logger
+                ``celery_jobtrack.doctor``.
+            on_finding: Is called with each finding as it is made.
+
+        Returns:
+            What was found; ``is_well`` says whether nothing is wrong, or all of it was mended.
+        """
+        doctor = Doctor(self.runtime.tracker, self.runtime.settings)
+        return doctor.examine(repair=repair, on_finding=on_finding)
 
     def check(self) -> Tick | None:
         """Run one tick of the checker; None when another process is at it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from celery_jobtrack.cli.check import check
 from celery_jobtrack.cli.db import db
+from celery_jobtrack.cli.doctor import doctor
 from celery_jobtrack.cli.group import group
 from celery_jobtrack.cli.job import job
 from celery_jobtrack.cli.listings import groups, jobs
@@ -16,7 +17,7 @@ from celery_jobtrack.cli.prune import prune
 from celery_jobtrack.cli.root import jobtrack
 from celery_jobtrack.cli.status import status
 
-for command in (status, jobs, job, groups, group, check, prune, db):
+for command in (status, jobs, job, groups, group, check, doctor, prune, db):
     jobtrack.add_command(command)
 
 __all__ = ["jobtrack"]

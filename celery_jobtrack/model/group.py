@@ -282,6 +282,8 @@ def reopen(group: GroupRecord, *, keep_totals: bool) -> GroupRecord:
         completed_at=None,
         closed_at=None,
         first_failure=None,
+        # One that was cancelled before its dispatch had ended got no more members, and would wait for them.
+        sealed=group.sealed or not group.standing,
         incomplete=False,
         **anew,
     )

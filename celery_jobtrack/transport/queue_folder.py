@@ -138,13 +138,30 @@ class QueueFolder:
     def _next_ready(self) -> str | None:
         now = time.monotonic()
         if not self._scan or now >= self._scan_ends:
+            began = time.time_ns()
             entries = self._entries()
             if now >= self._next_sweep:
                 self._next_sweep = now + SWEEP_INTERVAL
                 self._sweep(entries)
-            self._scan = sorted(self._ready(entries), reverse=True)
+            self._scan = sorted(self._without_gaps(entries, began), reverse=True)
             self._scan_ends = now + SCAN_LIFETIME
         return self._scan.pop() if self._scan else None
+
+    def _without_gaps(self, entries: list[str], began: int) -> list[str]:
+        """The ready messages of a listing up to which every publisher's order holds.
+
+        A folder is not listed in one moment: of two files that are added meanwhile, the listing may have
+        the later one alone. The earlier one is there when the listing has ended, so a second one has it.
+
+        Args:
+            entries: What was listed.
+            began: When that began, in nanoseconds since 1970.
+        """
+        ready = self._ready(entries)
+        last = max(ready, default="")
+        if last < f"{began:020d}":
+            return ready
+        return [name for name in self._ready(self._entries()) if name <= last]
 
     def _entries(self) -> list[str]:
         try:

@@ -29,8 +29,7 @@ class GroupRules(RandomRun):
 
     @rule(group_id=st.sampled_from(["batch", "batch-2"]), incomplete=st.booleans())
     def seal(self, group_id: str, incomplete: bool) -> None:
-        self.model.groups[group_id].sealed = True
-        self.model.look(group_id)
+        self.model.seal(group_id, incomplete=incomplete)
         self._take(self.store.seal_group(group_id, incomplete=incomplete).events)
 
     @rule(group_id=GROUP_IDS, token=FILLERS, seconds=LIMITS)
@@ -44,6 +43,26 @@ class GroupRules(RandomRun):
             raise AssertionError("a closed group is being filled")
         self.store.begin_filling(group_id, token, seconds)
         group.holds[token] = self.model.now + seconds
+
+    @rule(group_id=GROUP_IDS, token=FILLERS, seconds=LIMITS, keep=st.booleans())
+    def reopen(self, group_id: str, token: str, seconds: float, keep: bool) -> None:
+        group = self.model.groups[group_id]
+        if group.cancelled and not group.over:
+            try:
+                self.store.reopen_group(group_id, token, seconds, keep_totals=keep)
+            except GroupCancelled:
+                return
+            raise AssertionError("a group that is being cancelled was reopened")
+        if group.over:
+            group.reopen(keep=keep)
+        group.holds[token] = self.model.now + seconds
+        assert self.store.reopen_group(group_id, token, seconds, keep_totals=keep).events == ()
+
+    @rule(group_id=GROUP_IDS)
+    def close(self, group_id: str) -> None:
+        group = self.model.groups[group_id]
+        group.done = group.done or group.over
+        assert self.store.close_group(group_id).events == ()
 
     @rule(group_id=GROUP_IDS, token=FILLERS)
     def end_filling(self, group_id: str, token: str) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from celery_jobtrack.errors import GroupCancelled, GroupCompleted
 from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.model.state import JobState, Outcome, Reason
 from celery_jobtrack.testing import steps
 from tests.contract.model import ENDED, LEAVES, Job
-from tests.contract.random_run import PICKS, RandomRun
+from tests.contract.random_run import PICKS, RandomRun, refused
 
 FINISHES = st.sampled_from(
     [Outcome.SUCCESS, Outcome.SUCCESS, Outcome.FAILURE, Outcome.REVOKED, Outcome.SKIPPED, Outcome.REQUEUED]
@@ -32,25 +31,34 @@ class JobRules(RandomRun):
     def enqueue(self, pick: int) -> None:
         self._enqueue(self._job(pick))
 
-    def _enqueue(self, job_id: str) -> None:
-        known = job_id in self.model.jobs
+    @rule(pick=PICKS)
+    def announce(self, pick: int) -> None:
+        """Recorded without a message: that follows, or never does."""
+        self._enqueue(self._job(pick), published=False)
+
+    def _enqueue(self, job_id: str, *, published: bool = True) -> None:
+        ask = steps.enqueue if published else steps.announce
+        known = self.model.jobs.get(job_id)
         group = self.model.groups.get(self.origins[job_id]["group_id"] or "")
-        if not known and group is not None and group.closed:
-            try:
-                steps.enqueue(self.store, job_id, **self.origins[job_id])
-            except GroupCancelled:
-                assert group.cancelled
-            except GroupCompleted:
-                assert group.over
-                assert not group.cancelled
-            else:
-                raise AssertionError("a closed group took a member")
+        if known is None and group is not None and group.closed:
+            with refused(group):
+                ask(self.store, job_id, **self.origins[job_id])
             assert self.store.job(job_id) is None
             return
-        result = steps.enqueue(self.store, job_id, **self.origins[job_id])
-        assert result.created is not known
-        if not known:
-            self.model.record(job_id, self._new(job_id, JobState.ENQUEUED))
+        result = ask(self.store, job_id, **self.origins[job_id])
+        assert result.created is (known is None)
+        if known is None:
+            self._record_enqueued(job_id, published=published)
+        elif known.state is JobState.ENQUEUED and not known.published:
+            known.published = published
+        elif not known.enqueued:
+            known.enqueued = True
+            known.expires = self.expires[job_id] if known.expires is None else known.expires
+
+    def _record_enqueued(self, job_id: str, *, published: bool = True) -> None:
+        self.model.record(job_id, self._new(job_id, JobState.ENQUEUED))
+        self.model.jobs[job_id].enqueued = True
+        self.model.jobs[job_id].published = published
 
     @rule(pick=PICKS, behind=st.sampled_from([0, 0, 0, 1]))
     def start(self, pick: int, behind: int) -> None:
@@ -73,10 +81,10 @@ class JobRules(RandomRun):
         self._finish(self._token(pick), outcome)
 
     def _finish(self, token: str, outcome: Outcome) -> None:
-        job_id, retries = self.tokens_of[token]
+        job_id, retries, run = self.tokens_of[token]
         applies = self._opens(token)
         done = steps.finish(
-            self.store, job_id, token, outcome, **{**self.origins[job_id], "retries": retries}
+            self.store, job_id, token, outcome, **{**self.origins[job_id], "retries": retries, "run": run}
         )
         assert done.applied is applies
         if applies:
@@ -90,20 +98,22 @@ class JobRules(RandomRun):
     @rule(pick=PICKS)
     def retry(self, pick: int) -> None:
         token = self._token(pick)
-        job_id, retries = self.tokens_of[token]
+        job_id, retries, _ = self.tokens_of[token]
         applies = self._opens(token)
         done = steps.retry(self.store, job_id, token, retries + 1, **self.origins[job_id])
         assert done.applied is applies
         if applies:
             self.model.close(job_id, JobState.RETRY, Outcome.RETRY)
-            self.model.jobs[job_id].retries = max(self.model.jobs[job_id].retries, retries + 1)
+            job = self.model.jobs[job_id]
+            job.retries = max(job.retries, retries + 1)
+            job.expires = self.expires[job_id] if job.expires is None else job.expires
         else:
             self.model.report(job_id, token, Outcome.RETRY)
         self._attempts_agree(job_id)
         self._take(done.events)
 
-    @rule(pick=PICKS, state=SETTLES)
-    def settle_from_outside(self, pick: int, state: JobState) -> None:
+    @rule(pick=PICKS, state=SETTLES, unsent=st.booleans())
+    def settle_from_outside(self, pick: int, state: JobState, unsent: bool) -> None:
         job_id = self._job(pick)
         known = self.model.jobs.get(job_id)
         if known is None:
@@ -113,10 +123,12 @@ class JobRules(RandomRun):
             applies = True
         else:
             applies = known.open is None and known.state not in ENDED
-        done = steps.settle(self.store, job_id, state, Reason.EXPIRED, **self.origins[job_id])
+        reason = Reason.PUBLISH_FAILED if unsent and state is JobState.FAILURE else Reason.EXPIRED
+        done = steps.settle(self.store, job_id, state, reason, **self.origins[job_id])
         assert done.applied is applies
         if applies:
             self.model.close(job_id, state)
+            self.model.jobs[job_id].unsent = reason is Reason.PUBLISH_FAILED
         self._take(done.events)
 
     @precondition(lambda self: self.tokens_of)
@@ -124,7 +136,7 @@ class JobRules(RandomRun):
     def reap(self, pick: int) -> None:
         """The worker of this attempt is given up."""
         token = self._token(pick)
-        job_id, _ = self.tokens_of[token]
+        job_id, _, _ = self.tokens_of[token]
         known = self.model.jobs.get(job_id)
         applies = known is not None and known.open == token
         guards = {"token": token, "outcome": Outcome.LOST, "record_unknown": False, "only_from": frozenset()}
@@ -155,9 +167,11 @@ class JobRules(RandomRun):
         return Job(group=group, expires=self.expires[job_id], state=state)
 
     def _start(self, token: str) -> None:
-        job_id, retries = self.tokens_of[token]
+        job_id, retries, run = self.tokens_of[token]
         refusal = self._refusal(token)
-        result = steps.start(self.store, job_id, token, **{**self.origins[job_id], "retries": retries})
+        result = steps.start(
+            self.store, job_id, token, **{**self.origins[job_id], "retries": retries, "run": run}
+        )
         assert result.refusal is refusal
         assert result.admitted is (refusal is None)
         self._take(result.events)
@@ -172,16 +186,16 @@ class JobRules(RandomRun):
 
     def _refusal(self, token: str) -> Refusal | None:
         """Why the model refuses this start; it makes the transition too."""
-        job_id, retries = self.tokens_of[token]
+        job_id, retries, run = self.tokens_of[token]
         job = self.model.jobs.get(job_id)
         if job is not None and token in job.tokens:
             return None if job.open == token else Refusal.CLOSED
         group = self.model.groups.get(self.origins[job_id]["group_id"] or "")
-        expires = self.expires[job_id]
+        expires = self.expires[job_id] if job is None else job.expires
         refusal = None
         if job is not None and job.state in ENDED:
             return Refusal.FINAL
-        if job is not None and retries < job.retries:
+        if job is not None and (run, retries) < (job.run, job.retries):
             return Refusal.STALE
         if job is not None and job.open is not None:
             job.copy = True
@@ -203,7 +217,7 @@ class JobRules(RandomRun):
 
     def _opens(self, token: str) -> bool:
         """Whether a report of this attempt applies; one that never was told of is opened first."""
-        job_id, retries = self.tokens_of[token]
+        job_id, retries, _ = self.tokens_of[token]
         job = self.model.jobs.get(job_id)
         if job is not None and (token in job.tokens or job.open is not None or job.state in ENDED):
             return job.open == token

@@ -11,20 +11,29 @@ from celery_jobtrack.model.state import JobState
 from celery_jobtrack.testing import steps
 from tests.contract.event_rules import EventRules
 from tests.contract.group_rules import GroupRules
-from tests.contract.job_rules import JobRules
 from tests.contract.model import ENDED
+from tests.contract.rerun_rules import RerunRules
 
 
-class StoreMachine(JobRules, GroupRules, EventRules):
+class StoreMachine(RerunRules, GroupRules, EventRules):
     @invariant()
     def jobs_are_as_the_model_says(self) -> None:
         recorded = {job.id: job for job in self.store.jobs(JobQuery(limit=500)).items}
         assert set(recorded) == set(self.model.jobs)
         for job_id, expected in self.model.jobs.items():
             job = recorded[job_id]
-            found = (job.state, job.retries, job.token, job.attempts, job.generation, job.copy_waiting)
+            found = (
+                job.state,
+                job.run,
+                job.retries,
+                job.token,
+                job.attempts,
+                job.generation,
+                job.copy_waiting,
+            )
             assert found == (
                 expected.state,
+                expected.run,
                 expected.retries,
                 expected.open,
                 len(expected.tokens),
@@ -32,6 +41,9 @@ class StoreMachine(JobRules, GroupRules, EventRules):
                 expected.copy,
             )
             assert (job.finished_at is not None) is (job.state in ENDED)
+            assert (job.enqueued_at is not None) is expected.enqueued
+            assert (job.published_at is not None) is expected.published
+            assert (job.expires_at is None) is (expected.expires is None)
         states = Counter(job.state for job in self.model.jobs.values())
         assert {state: count for state, count in self.store.counts().items() if count} == states
 
@@ -49,19 +61,39 @@ class StoreMachine(JobRules, GroupRules, EventRules):
                 ends[JobState.REVOKED],
                 ends[JobState.SKIPPED],
             )
-            assert (record.generation, record.state, record.is_over) == (
+            assert (record.generation, record.base_generation, record.state, record.is_over) == (
                 group.generation,
+                group.base,
                 group.state,
                 group.over,
             )
-            assert record.lifetime.total == len(
-                [job for job in self.model.jobs.values() if job.group == record.id and job.generation]
+            assert (record.first_failure, record.incomplete, record.outcome, record.sealed) == (
+                group.failed_first,
+                group.incomplete,
+                group.outcome,
+                group.sealed,
             )
+            assert (record.closed_at is not None) is group.done
+            assert record.lifetime.total == len(group.joined)
+            status = self.store.group_status(record.id)
+            assert status is not None
+            live = Counter(self.model.jobs[job_id].state for job_id in group.members - set(group.ended))
+            assert (status.enqueued, status.started, status.retrying) == (
+                live[JobState.ENQUEUED],
+                live[JobState.STARTED],
+                live[JobState.RETRY],
+            )
+
+    @invariant()
+    def members_come_in_the_order_of_recording(self) -> None:
+        for group_id in self.model.groups:
+            recorded = [job_id for job_id, job in self.model.jobs.items() if job.group == group_id]
+            assert [job.id for job in self.store.members(group_id, 100).items] == recorded
 
     @invariant()
     def events_come_once_and_in_order(self) -> None:
         for event in self.claims:
-            identity = (event.group_id, event.generation, event.kind)
+            identity = (event.group_id, event.generation, event.kind, event.step)
             assert self.identities.setdefault(event.id, identity) == identity
         assert len(set(self.identities.values())) == len(self.identities)
         for group_id, settled in self.settled.items():
@@ -91,6 +123,6 @@ class StoreMachine(JobRules, GroupRules, EventRules):
             self._settle_event(event)
         for group_id, group in self.model.groups.items():
             assert self.settled[group_id] == group.events
-            kinds = Counter(group.events)
+            kinds = Counter(event[:3] for event in group.events)
             assert all(count == 1 for count in kinds.values())
         assert not self.store.has_due_events()

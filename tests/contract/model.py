@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from celery_jobtrack.model.state import EventKind, GroupState, JobState, Outcome
+from celery_jobtrack.model.state import EventKind, GroupOutcome, GroupState, JobState, Outcome
+
+Event = tuple[int, EventKind, int, "GroupOutcome | str | None"]
+"""Generation, kind, step, and what it says: the outcome, or who failed first."""
 
 ENDED = {JobState.SUCCESS, JobState.FAILURE, JobState.REVOKED, JobState.SKIPPED}
 LEAVES = {
@@ -28,6 +31,11 @@ class Job:
     expires: float | None
     state: JobState
     retries: int = 0
+    run: int = 1
+    enqueued: bool = False
+    published: bool = True
+    unsent: bool = False
+    """It ended because it could not be published."""
     open: str | None = None
     tokens: dict[str, Outcome | None] = field(default_factory=dict)
     """The attempts in their order, and how each was closed."""
@@ -41,16 +49,26 @@ class Job:
 class Group:
     standing: bool = True
     settle_after: float = 0
+    catches: bool = False
+    cancels: bool = False
+    every: int = 0
     sealed: bool = False
+    incomplete: bool = False
     cancelled: bool = False
     generation: int = 1
+    base: int = 1
+    failed_first: str | None = None
+    done: bool = False
+    """What follows its completion is."""
     running: bool = False
     over: bool = False
     idle: float | None = None
     members: set[str] = field(default_factory=set)
     ended: dict[str, JobState] = field(default_factory=dict)
     holds: dict[str, float] = field(default_factory=dict)
-    events: list[tuple[int, EventKind]] = field(default_factory=list)
+    joined: set[tuple[str, int]] = field(default_factory=set)
+    """Every member in every generation in which it was counted anew."""
+    events: list[Event] = field(default_factory=list)
 
     @property
     def state(self) -> GroupState:
@@ -64,6 +82,45 @@ class Group:
     def closed(self) -> bool:
         """No member can be added any more."""
         return self.cancelled or (self.over and not self.standing)
+
+    @property
+    def outcome(self) -> GroupOutcome | None:
+        if not self.over:
+            return None
+        if self.failed_first is not None or self.incomplete:
+            return GroupOutcome.FAILED
+        if self.cancelled:
+            return GroupOutcome.CANCELLED
+        wrong = {JobState.FAILURE, JobState.REVOKED} & set(self.ended.values())
+        return GroupOutcome.FAILED if wrong else GroupOutcome.SUCCEEDED
+
+    def tell(self, kind: EventKind, step: int = 0, says: GroupOutcome | str | None = None) -> None:
+        """An event of this generation, behind the one of its start; each comes once."""
+        if kind is not EventKind.STARTED:
+            self.running = True
+            self.tell(EventKind.STARTED)
+        if (self.generation, kind, step) not in [event[:3] for event in self.events]:
+            self.events.append((self.generation, kind, step, says))
+
+    def fail(self, job_id: str | None) -> None:
+        if self.catches or self.cancels:
+            self.tell(EventKind.FAILED, 0, job_id)
+        self.cancelled = self.cancelled or self.cancels
+
+    def reopen(self, *, keep: bool) -> None:
+        self.generation += 1
+        self.running = self.over = self.cancelled = self.incomplete = self.done = False
+        self.failed_first = None
+        if not keep:
+            self.base = self.generation
+            self.members, self.ended = set(), {}
+
+    def join(self, job_id: str) -> None:
+        if self.over:
+            self.reopen(keep=False)
+        self.idle = None
+        self.members.add(job_id)
+        self.joined.add((job_id, self.generation))
 
     def held(self, now: float) -> bool:
         return any(until > now for until in self.holds.values())
@@ -80,12 +137,7 @@ class Model:
         group = self.groups.get(job.group or "")
         if group is None or group.closed:
             return
-        if group.over:
-            group.generation += 1
-            group.running = group.over = False
-            group.members, group.ended = set(), {}
-        group.idle = None
-        group.members.add(job_id)
+        group.join(job_id)
         job.generation = group.generation
 
     def open(self, job_id: str, token: str, retries: int) -> None:
@@ -100,7 +152,7 @@ class Model:
         group = self.groups[group_id or ""]
         if group.state is GroupState.AWAITING:
             group.running = True
-            group.events.append((group.generation, EventKind.STARTED))
+            group.tell(EventKind.STARTED)
 
     def report(self, job_id: str, token: str, outcome: Outcome) -> None:
         """What a closed attempt says afterwards is kept, once, if it is something else."""
@@ -114,11 +166,45 @@ class Model:
         if job.open is not None:
             job.tokens[job.open] = outcome
         job.state, job.open, job.copy = state, None, False
-        if state in ENDED and job.generation is not None:
+        if state not in ENDED:
+            job.published = True
+        elif job.generation is not None:
             group = self.groups[job.group or ""]
             assert job_id not in group.ended, "the model itself ended a member twice"
             group.ended[job_id] = state
+            if state is JobState.FAILURE and group.failed_first is None and not group.cancelled:
+                group.failed_first = job_id
+                group.fail(job_id)
+            if group.every and len(group.ended) % group.every == 0:
+                group.tell(EventKind.PROGRESSED, len(group.ended))
             self.look(job.group)
+
+    def redrive(self, job_id: str) -> None:
+        """A job that did not succeed runs again; its group has been asked whether it may."""
+        job = self.jobs[job_id]
+        job.state, job.run, job.retries = JobState.ENQUEUED, job.run + 1, 0
+        job.expires, job.flagged, job.unsent, job.published = None, False, False, True
+        group = self.groups.get(job.group or "")
+        if group is None:
+            return
+        if group.over and not group.standing:
+            group.reopen(keep=True)
+        if group.over or job_id not in group.members:
+            group.join(job_id)
+            job.generation = group.generation
+        else:
+            del group.ended[job_id]
+            group.idle = None
+
+    def seal(self, group_id: str, *, incomplete: bool) -> None:
+        group = self.groups[group_id]
+        if group.over:
+            return
+        group.sealed = True
+        group.incomplete = group.incomplete or incomplete
+        if incomplete and group.failed_first is None and not group.cancelled:
+            group.fail(None)
+        self.look(group_id)
 
     def look(self, group_id: str | None) -> None:
         """Complete the group if nothing holds it open."""
@@ -137,7 +223,5 @@ class Model:
                 group.idle = self.now if group.idle is None else group.idle
                 if self.now < group.idle + group.settle_after:
                     return
-        if (group.generation, EventKind.STARTED) not in group.events:
-            group.events.append((group.generation, EventKind.STARTED))
-        group.events.append((group.generation, EventKind.COMPLETED))
         group.over, group.idle = True, None
+        group.tell(EventKind.COMPLETED, 0, group.outcome)

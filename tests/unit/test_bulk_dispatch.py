@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from amqp.exceptions import ConnectionError as BrokenConnection
 from celery import Task, chain, chord, group
+from kombu.exceptions import OperationalError
+from kombu.transport.memory import Channel
 
 from celery_jobtrack import errors, events
 from celery_jobtrack.model.dispatched import Dispatched
@@ -199,11 +202,10 @@ def test_dispatch_many_does_not_send_an_id_twice_that_a_signature_names(small, n
 
 
 def test_dispatch_many_with_a_key_sends_again_what_could_not_be_sent(small, noop, monkeypatch):
-    refuse = refusing(small, monkeypatch, after=2, error=OSError("the broker is full"))
+    Refusing(monkeypatch, after=2, errors=[OSError("the broker is full")])
     with pytest.raises(errors.DispatchFailed) as failed:
         small.jobtrack.dispatch_many([noop.s(number) for number in range(5)], key="night")
     assert counted(failed.value.dispatched) == (5, 2, 0, 3, 0)
-    refuse.undo()
 
     again = small.jobtrack.dispatch_many([noop.s(number) for number in range(5)], key="night")
 
@@ -217,26 +219,25 @@ def test_dispatch_many_with_a_key_sends_again_what_could_not_be_sent(small, noop
 # -- what goes wrong -----------------------------------------------------------------------------------
 
 
-class refusing:  # noqa: N801 - reads as what it does
-    """The broker takes some messages and refuses the next."""
+class Refusing:
+    """A broker that takes some messages and then refuses."""
 
-    def __init__(self, small, monkeypatch, *, after, error):
-        amqp = small.app.amqp
-        self._send = amqp.send_untracked
-        self._taken = 0
-        self._patch = monkeypatch
-        self._amqp = amqp
+    def __init__(self, monkeypatch, *, after, errors):
+        self._put = Channel._put
+        self._errors = errors
+        self._left = after
+        refusing = self
 
-        def send(*args, **kwargs):
-            if self._taken >= after:
-                raise error
-            self._taken += 1
-            return self._send(*args, **kwargs)
+        def put(channel, *args, **options):
+            return refusing.put(channel, *args, **options)
 
-        monkeypatch.setitem(vars(amqp), "send_untracked", send)
+        monkeypatch.setattr(Channel, "_put", put)
 
-    def undo(self):
-        self._patch.setitem(vars(self._amqp), "send_untracked", self._send)
+    def put(self, *args, **options):
+        if self._left <= 0 and self._errors:
+            raise self._errors.pop(0)
+        self._left -= 1
+        return self._put(*args, **options)
 
 
 def message_runs(small):
@@ -248,7 +249,7 @@ def message_runs(small):
 
 def test_dispatch_that_the_broker_refuses_says_what_was_sent(small, noop, monkeypatch):
     made = small.jobtrack.groups.create("many")
-    refusing(small, monkeypatch, after=5, error=OSError("the broker is full"))
+    Refusing(monkeypatch, after=5, errors=[OSError("the broker is full")])
 
     with pytest.raises(errors.DispatchFailed, match="the broker is full") as failed:
         made.dispatch((noop.s(number) for number in range(20)), chunk=4)
@@ -265,9 +266,7 @@ def test_dispatch_that_the_broker_refuses_says_what_was_sent(small, noop, monkey
 
 
 def test_dispatch_over_a_connection_that_breaks_leaves_one_job_uncertain(small, noop, monkeypatch):
-    from kombu.exceptions import OperationalError
-
-    refusing(small, monkeypatch, after=1, error=OperationalError("connection reset"))
+    Refusing(monkeypatch, after=1, errors=[OperationalError("connection reset")])
 
     with pytest.raises(errors.DispatchFailed) as failed:
         small.jobtrack.dispatch_many([noop.s(number) for number in range(4)])
@@ -275,6 +274,28 @@ def test_dispatch_over_a_connection_that_breaks_leaves_one_job_uncertain(small, 
     assert counted(failed.value.dispatched) == (4, 1, 0, 2, 1)
     states = sorted(job.state for job in small.recorded())
     assert states == [JobState.ENQUEUED, JobState.ENQUEUED, JobState.FAILURE, JobState.FAILURE]
+
+
+def test_dispatch_over_a_connection_that_breaks_once_goes_on(small, noop, monkeypatch):
+    refused = [BrokenConnection("connection reset")]
+    Refusing(monkeypatch, after=2, errors=refused)
+    small.app.conf.task_publish_retry_policy = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+
+    report = small.jobtrack.dispatch_many([noop.s(number) for number in range(5)])
+
+    assert counted(report) == (5, 5, 0, 0, 0)
+    assert refused == []
+    assert small.queued() == 5
+
+
+def test_dispatch_without_retries_gives_up_when_a_connection_breaks_once(small, noop, monkeypatch):
+    Refusing(monkeypatch, after=2, errors=[BrokenConnection("connection reset")])
+    small.app.conf.task_publish_retry = False
+
+    with pytest.raises(errors.DispatchFailed) as failed:
+        small.jobtrack.dispatch_many([noop.s(number) for number in range(5)])
+
+    assert counted(failed.value.dispatched) == (5, 2, 0, 2, 1)
 
 
 def test_dispatch_of_a_generator_that_raises_sends_what_it_gave_before(small, noop):
@@ -534,3 +555,15 @@ def test_dispatch_many_while_the_store_is_away_goes_on_as_single_jobs_do(small, 
 
     assert counted(refused.value.dispatched) == (1, 0, 0, 1, 0)
     assert small.queued() == 2
+
+
+def test_job_that_is_sent_again_by_its_key_can_be_published_again_by_the_checker(small, noop, monkeypatch):
+    Refusing(monkeypatch, after=0, errors=[OSError("the broker is full")])
+    with pytest.raises(errors.DispatchFailed):
+        small.jobtrack.dispatch_many([noop.s()], key="night")
+    small.jobtrack.dispatch_many([noop.s()], key="night")
+    [job] = small.recorded()
+
+    small.jobtrack.runtime.ports.publish_again(job, small.jobtrack.store.message(job.id))
+
+    assert message_runs(small) == [2, 2]

@@ -80,6 +80,6 @@ def test_illegal_move_is_refused_before_anything_is_written(redis_store, redis_c
     steps.group(redis_store)
     steps.enqueue(redis_store, group_id="g")
     before = {key: redis_client.dump(key) for key in redis_client.scan_iter()}
-    with pytest.raises(ValueError, match="cannot move from ENQUEUED to SUCCESS"):
-        steps.settle(redis_store, "job", JobState.SUCCESS, Reason.ERROR, guards={"outcome": Outcome.SUCCESS})
+    with pytest.raises(ValueError, match="cannot move from ENQUEUED to RETRY"):
+        steps.settle(redis_store, "job", JobState.RETRY, Reason.ERROR, guards={"outcome": Outcome.RETRY})
     assert {key: redis_client.dump(key) for key in redis_client.scan_iter()} == before

@@ -80,6 +80,19 @@ def test_names_sort_in_order_when_the_clock_stands_still(monkeypatch):
     assert names == sorted(names)
 
 
+def test_order_holds_when_files_are_added_while_the_folder_is_listed(channel, monkeypatch):
+    list_folder = os.listdir
+
+    def overtaken(path: str) -> list[str]:
+        # Both are added behind the place that the listing has come to, and before its end.
+        monkeypatch.setattr(queue_folder.os, "listdir", list_folder)
+        put(channel, "q", "first", "second")
+        return sorted(list_folder(path))[1:]
+
+    monkeypatch.setattr(queue_folder.os, "listdir", overtaken)
+    assert take(channel, "q") == ["first", "second"]
+
+
 def test_a_rejected_message_goes_back_to_its_place_and_is_marked_redelivered(channel, open_channel):
     put(channel, "q", "first", "second")
     channel.basic_get("q").reject(requeue=True)

@@ -1,4 +1,4 @@
-"""Messages as kombu's Redis transport stores them, made by kombu and not sent."""
+"""Messages as kombu gives them to a channel, made by Celery and kombu and not sent."""
 
 from __future__ import annotations
 
@@ -6,16 +6,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu import Producer
-from kombu.utils.json import dumps
 
-from celery_jobtrack.integration.bulk.gaps import Gaps, quoted, token
+from celery_jobtrack.integration.bulk.gaps import token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from celery.app.amqp import task_message
 
-    from celery_jobtrack.integration.bulk.shape import Shape, Shaped
+    from celery_jobtrack.integration.bulk.shape import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message as kombu gives it to a channel."""
+
+    message: Any
+    exchange: str
+    routing_key: str
+    options: Mapping[str, Any]
+    """What else ``basic_publish`` is given."""
+    prepared: tuple[Any, ...]
+    """What ``prepare_message`` made it of: body, priority, content type, encoding, headers, properties."""
 
 
 class _Keeping:
@@ -23,29 +35,26 @@ class _Keeping:
 
     def __init__(self, channel: Any) -> None:
         self._channel = channel
+        self._prepared: tuple[Any, ...] = ()
         self.kept: Envelope | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._channel, name)
 
+    def prepare_message(self, *arguments: Any) -> Any:
+        # The channel writes into headers and properties.
+        self._prepared = tuple(dict(part) if isinstance(part, dict) else part for part in arguments)
+        return self._channel.prepare_message(*arguments)
+
     def basic_publish(self, message: Any, exchange: str, routing_key: str, **options: Any) -> Any:
         if self.kept is not None:  # the monitoring event of the same job
             return self._channel.basic_publish(message, exchange, routing_key, **options)
-        self.kept = Envelope(message, exchange, routing_key)
+        self.kept = Envelope(message, exchange, routing_key, options, self._prepared)
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """A message as kombu gives it to a channel."""
-
-    message: dict[str, Any]
-    exchange: str
-    routing_key: str
-
-
 class Envelopes:
-    """Makes envelopes for one channel of kombu's Redis transport, declaring queues as it goes.
+    """Makes envelopes for one channel, declaring queues as it goes.
 
     Args:
         channel: The channel.
@@ -54,7 +63,6 @@ class Envelopes:
     """
 
     def __init__(self, channel: Any, send: Callable[..., Any]) -> None:
-        self._channel = channel
         keeping: Any = _Keeping(channel)
         self._keeping = keeping
         self._producer = Producer(keeping)
@@ -68,60 +76,21 @@ class Envelopes:
         kept: Envelope = self._keeping.kept
         return kept
 
-    def is_straight(self, envelope: Envelope) -> bool:
-        """Whether an envelope goes into one queue, and nothing else has to be done with it."""
-        # As kombu's basic_publish and _put ask.
-        return not envelope.exchange and envelope.routing_key not in getattr(self._channel, "_expires", ())
-
-    def write(self, envelope: Envelope) -> Written:
-        """A straight envelope as the channel would store it."""
-        channel, message = self._channel, envelope.message
-        channel._inplace_augment_message(message, envelope.exchange, envelope.routing_key)  # noqa: SLF001
-        priority = channel._get_message_priority(message, reverse=False)  # noqa: SLF001
-        return Written(channel._q_for_pri(envelope.routing_key, priority), dumps(message))  # noqa: SLF001
-
-    def pattern(self, shape: Shape) -> Pattern | None:
-        """What all envelopes of a shape have in common; None if they need be made one by one."""
+    def blank(self, shape: Shape) -> Blank:
+        """An envelope of a shape, with tokens in the place of what differs from job to job."""
         tokens = {name: token() for name in ("id", "args", "kwargs")}
         message = shape.message(tokens["id"], (), {}, argsrepr=tokens["args"], kwargsrepr=tokens["kwargs"])
-        envelope = self.make(shape.name, message, shape.options)
-        if not self.is_straight(envelope) or envelope.message["headers"].get("compression"):
-            return None
-        return Pattern(envelope, self.write(envelope), {tokens[name]: name for name in tokens}, self._channel)
+        return Blank(self.make(shape.name, message, shape.options), {tokens[name]: name for name in tokens})
 
 
-class Written(NamedTuple):
-    """A message as it is stored: into which list of Redis, and its text."""
+class Blank(NamedTuple):
+    """An envelope to be filled in."""
 
-    key: str
-    text: str
+    envelope: Envelope
+    tokens: Mapping[str, str]
+    """Of each token, what stands in its place."""
 
-
-class Pattern:
-    """The envelopes of one shape.
-
-    Args:
-        envelope: One of them, with tokens in the place of what differs.
-        written: The same, written.
-        tokens: The name of each token's gap.
-        channel: The channel.
-    """
-
-    def __init__(self, envelope: Envelope, written: Written, tokens: Mapping[str, str], channel: Any) -> None:
-        self._key = written.key
-        self._channel = channel
-        body, tag = token(), envelope.message["properties"]["delivery_tag"]
-        text = dumps({**envelope.message, "body": body})
-        self._gaps = Gaps(text, {**tokens, body: "body", tag: "tag"})
-
-    def write(self, parcel: Shaped) -> Written:
-        """The envelope of one parcel, as kombu would write it."""
-        body, _ = self._channel.encode_body(parcel.body[2], self._channel.body_encoding)
-        values = {
-            "id": quoted(parcel.job_id),
-            "args": quoted(parcel.argsrepr),
-            "kwargs": quoted(parcel.kwargsrepr),
-            "body": quoted(body),
-            "tag": quoted(self._channel._next_delivery_tag()),  # noqa: SLF001
-        }
-        return Written(self._key, self._gaps.fill(values))
+    @property
+    def is_compressed(self) -> bool:
+        """Whether its body is not sent as it was serialised."""
+        return bool(self.envelope.prepared[4].get("compression"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.integration.bulk.envelope import Written
 from celery_jobtrack.integration.bulk.handed import Handed
+from celery_jobtrack.integration.bulk.redis_storing import Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,17 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import OperationalError
 
+from celery_jobtrack.integration.bulk.envelope import Envelopes
 from celery_jobtrack.integration.bulk.handed import Handed
+from celery_jobtrack.integration.bulk.listeners import is_listened_to
+from celery_jobtrack.integration.bulk.mould import Mould
+from celery_jobtrack.integration.bulk.shape import Shaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from celery_jobtrack.integration.bulk.parcel import Parcel
+    from celery_jobtrack.integration.bulk.shape import Shape
+
+
+_BROKEN = (OperationalError, ConnectionError, TimeoutError)
+"""After these nobody knows whether the broker has the message, besides the errors that a transport names."""
 
 
 class PlainSending:
-    """Celery's own sender, over one producer and its channel.
+    """Celery's own sender, over one producer and its channel; or what it does, learned once for each shape.
 
     Where the transport can buffer (Redis, with kombu 5.7), a chunk is one batch of kombu's: then nothing
     is sent before all are put together, and a batch that breaks leaves all of them uncertain.
@@ -24,11 +33,16 @@ class PlainSending:
     Args:
         producer: Whose channel is used.
         send: ``send_task_message`` of Celery.
+        retries: Whether a message is sent again after its connection broke: ``task_publish_retry``.
     """
 
-    def __init__(self, producer: Any, send: Callable[..., Any]) -> None:
+    def __init__(self, producer: Any, send: Callable[..., Any], *, retries: bool) -> None:
         self._producer = producer
         self._send = send
+        self._retries = retries
+        self._channel: Any = None
+        self._envelopes: Envelopes
+        self._moulds: dict[Shape, Mould | None] = {}
 
     def hand_over(self, parcels: Sequence[Parcel]) -> Handed:
         """Give a chunk to the broker; what goes wrong is in the answer."""
@@ -48,9 +62,10 @@ class PlainSending:
     def _one_by_one(self, parcels: Sequence[Parcel]) -> Handed:
         for number, parcel in enumerate(parcels):
             try:
-                self._send(self._producer, parcel.name, parcel.message(), **parcel.options)
+                self._publish(parcel)
             except Exception as error:  # noqa: BLE001
-                broken = isinstance(error, (OperationalError, *self._producer.connection.connection_errors))
+                errors = (*_BROKEN, *self._producer.connection.connection_errors)
+                broken = isinstance(error, errors)
                 first_not_sent = number + 1 if broken else number
                 return Handed(
                     sent=number,
@@ -59,6 +74,32 @@ class PlainSending:
                     cause=error,
                 )
         return Handed(sent=len(parcels))
+
+    def _publish(self, parcel: Parcel) -> None:
+        if isinstance(parcel, Shaped) and parcel.shape.is_silent and not is_listened_to():
+            try:
+                mould = self._mould(parcel.shape)
+                if mould is not None:
+                    mould.publish(parcel)
+                    return
+            except self._producer.connection.connection_errors:
+                self._channel = None
+                if not parcel.options.get("retry", self._retries):
+                    raise
+                # As kombu would: below it connects anew, and the message is sent once more.
+        self._send(self._producer, parcel.name, parcel.message(), **parcel.options)
+
+    def _mould(self, shape: Shape) -> Mould | None:
+        channel = self._producer.channel
+        if channel is not self._channel:
+            # Of a connection that broke, queues have to be declared again, too.
+            self._channel = channel
+            self._envelopes = Envelopes(channel, self._send)
+            self._moulds = {}
+        if shape not in self._moulds:
+            blank = self._envelopes.blank(shape)
+            self._moulds[shape] = None if blank.is_compressed else Mould(channel, blank)
+        return self._moulds[shape]
 
     def _batch(self, size: int) -> AbstractContextManager[Any] | None:
         if not getattr(self._producer, "supports_batch_publish", False):

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from celery import signals
-
 from celery_jobtrack.integration.bulk.envelope import Envelopes
+from celery_jobtrack.integration.bulk.listeners import is_listened_to
 from celery_jobtrack.integration.bulk.load import Load
+from celery_jobtrack.integration.bulk.redis_storing import Pattern, is_straight, write
 from celery_jobtrack.integration.bulk.shape import Shaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from celery_jobtrack.integration.bulk.envelope import Envelope, Pattern, Written
+    from celery_jobtrack.integration.bulk.envelope import Envelope
     from celery_jobtrack.integration.bulk.handed import Handed
     from celery_jobtrack.integration.bulk.parcel import Parcel
+    from celery_jobtrack.integration.bulk.redis_storing import Written
     from celery_jobtrack.integration.bulk.shape import Shape
 
 _METHODS = (
@@ -39,15 +40,6 @@ def is_plain_redis(channel: Any) -> bool:
     return isinstance(channel, Channel) and all(
         getattr(type(channel), name) is getattr(Channel, name) and name not in vars(channel)
         for name in _METHODS
-    )
-
-
-def is_listened_to() -> bool:
-    """Whether anybody listens to Celery's signals of publishing."""
-    return bool(
-        signals.before_task_publish.receivers
-        or signals.after_task_publish.receivers
-        or signals.task_sent.receivers
     )
 
 
@@ -102,16 +94,24 @@ class RedisSending:
                 load.is_on_its_way = True
                 load.answers = pipeline.execute(raise_on_error=False)
         for envelope in load.others():
-            channel.basic_publish(envelope.message, envelope.exchange, envelope.routing_key)
+            channel.basic_publish(
+                envelope.message, envelope.exchange, envelope.routing_key, **envelope.options
+            )
             load.others_sent += 1
 
     def _write(self, parcel: Parcel) -> Written | Envelope:
         if isinstance(parcel, Shaped) and parcel.shape.is_silent and not is_listened_to():
             shape = parcel.shape
             if shape not in self._patterns:
-                self._patterns[shape] = self._envelopes.pattern(shape)
+                self._patterns[shape] = self._pattern(shape)
             pattern = self._patterns[shape]
             if pattern is not None:
                 return pattern.write(parcel)
         envelope = self._envelopes.make(parcel.name, parcel.message(), parcel.options)
-        return self._envelopes.write(envelope) if self._envelopes.is_straight(envelope) else envelope
+        return write(self._channel, envelope) if is_straight(self._channel, envelope) else envelope
+
+    def _pattern(self, shape: Shape) -> Pattern | None:
+        blank = self._envelopes.blank(shape)
+        if blank.is_compressed or not is_straight(self._channel, blank.envelope):
+            return None
+        return Pattern(self._channel, blank)

@@ -71,7 +71,7 @@ class Broker:
         self._producer.connection.transport_options.update(self._patience)
         if is_plain_redis(self._producer.channel):
             return RedisSending(self._producer, send, self._patience)
-        return PlainSending(self._producer, send)
+        return PlainSending(self._producer, send, retries=bool(self._app.conf.task_publish_retry))
 
     def _tell_backend(self, parcels: Sequence[Parcel]) -> None:
         for parcel in parcels:

@@ -94,14 +94,16 @@ class Faults(GroupQueries):
         stands = and_(jobs.c.task == GROUP_TASK, ~exists().where(groups.c.id == jobs.c.id))
         statement = select(*_columns(maps.job, jobs), jobs.c.seq, has_group, stands).where(*part.rows)
         attempts: dict[str, Attempt] = {}
-        named = select(*maps.attempt.columns).join(jobs, jobs.c.token == schema.attempts.c.token)
+        named = select(*maps.attempt.columns).join_from(
+            schema.attempts, jobs, jobs.c.token == schema.attempts.c.token
+        )
         for row in part.all(named.where(*part.rows)):
             attempt = maps.attempt.load(row)
             attempts[attempt.token] = attempt
         filed: dict[int, set[str]] = {}
         for seq, tag in part.all(
             select(schema.tags.c.seq, schema.tags.c.tag)
-            .join(jobs, jobs.c.seq == schema.tags.c.seq)
+            .join_from(schema.tags, jobs, jobs.c.seq == schema.tags.c.seq)
             .where(*part.rows)
         ):
             filed.setdefault(seq, set()).add(tag)
@@ -122,7 +124,7 @@ class Faults(GroupQueries):
         unnamed = or_(jobs.c.token.is_(None), jobs.c.token != attempts.c.token)
         statement = (
             select(attempts.c.token, attempts.c.job_id, jobs.c.state)
-            .outerjoin(jobs, jobs.c.id == attempts.c.job_id)
+            .outerjoin_from(attempts, jobs, jobs.c.id == attempts.c.job_id)
             .where(*part.rows, or_(jobs.c.id.is_(None), and_(attempts.c.outcome.is_(None), unnamed)))
         )
         for token, job_id, state in part.all(statement):
@@ -155,7 +157,9 @@ class Faults(GroupQueries):
         told: dict[str, set[EventKind]] = {}
         of_present = and_(events.c.group_id == groups.c.id, events.c.generation == groups.c.generation)
         for group_id, kind in part.all(
-            select(groups.c.id, events.c.kind).join(events, of_present).where(*part.rows, events.c.step == 0)
+            select(groups.c.id, events.c.kind)
+            .join_from(groups, events, of_present)
+            .where(*part.rows, events.c.step == 0)
         ):
             told.setdefault(group_id, set()).add(kind)
         parents = groups.alias("parents")
@@ -163,7 +167,7 @@ class Faults(GroupQueries):
             row[0]
             for row in part.all(
                 select(groups.c.id)
-                .join(parents, parents.c.id == groups.c.parent_id)
+                .join_from(groups, parents, parents.c.id == groups.c.parent_id)
                 .where(*part.rows, parents.c.completed_at.is_(None))
             )
         }
@@ -196,7 +200,7 @@ class Faults(GroupQueries):
         totals: dict[str, Totals] = {}
         for group_id, state, number in part.all(
             select(groups.c.id, jobs.c.state, func.count())
-            .join(jobs, counted)
+            .join_from(groups, jobs, counted)
             .where(*part.rows, groups.c.completed_at.is_(None))
             .group_by(groups.c.id, jobs.c.state)
         ):

@@ -15,6 +15,7 @@ from celery_jobtrack.testing.steps import (
     callback,
     enqueue,
     group,
+    redrive,
     run,
     settle,
     the_group,
@@ -62,6 +63,17 @@ class ReopenContract:
             (2, EventKind.STARTED),
             (2, EventKind.COMPLETED),
         ]
+
+    def test_batch_that_was_over_before_it_was_sealed_completes_when_it_runs_again(
+        self, store: Store
+    ) -> None:
+        batch(store, cancels_on_failure=True)
+        run(store, "a", Outcome.FAILURE, group_id="g")
+        assert (the_group(store).is_over, the_group(store).sealed) == (True, False)
+        redrive(store, "a")
+        assert the_group(store).sealed, "nobody would seal it"
+        run(store, "a", run=2, group_id="g")
+        assert the_group(store).is_over
 
     def test_group_is_reopened_with_nothing_in_it(self, store: Store) -> None:
         completed_batch(store)

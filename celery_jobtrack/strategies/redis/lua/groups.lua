@@ -115,6 +115,8 @@ local function reopen(keep_totals)
   group[G.state] = GROUP.AWAITING
   group[G.started_at], group[G.completed_at], group[G.closed_at] = nil, nil, nil
   group[G.first_failure], group[G.failure_told], group[G.progressed] = nil, nil, nil
+  -- A batch that was cancelled before its dispatch had ended got no more members, and would wait for them.
+  if not group[G.standing] then group[G.sealed] = true end
   group[G.incomplete] = nil
 end
 

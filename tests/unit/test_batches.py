@@ -1,0 +1,417 @@
+"""Batches before any worker: what is refused, what is recorded, what an interrupted dispatch leaves."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from celery import chain, signature
+
+from celery_jobtrack import JobTrack
+from celery_jobtrack.errors import (
+    DispatchFailed,
+    GroupCancelled,
+    GroupCompleted,
+    InvalidPayload,
+    UnknownGroup,
+    UnknownJob,
+)
+from celery_jobtrack.model.job import ErrorInfo
+from celery_jobtrack.model.requests import FinishRequest, Origin, StartRequest
+from celery_jobtrack.model.state import Outcome, Reason
+from tests.unit.apps import SmallApp
+
+
+def add(x, y):
+    return x + y
+
+
+def told(group_id, what):
+    return None
+
+
+def nothing():
+    return None
+
+
+@pytest.fixture
+def tasks(small):
+    class Tasks:
+        add = small.task(name="add")(globals()["add"])
+        told = small.task(name="told")(globals()["told"])
+        member = small.task(name="member", group_required=True)(nothing)
+        forgotten = small.task(name="forgotten", keep_message=False)(nothing)
+
+    return Tasks
+
+
+def run(small, job_id, outcome=Outcome.SUCCESS, error="ValueError"):
+    """What a worker records that runs a job; its group's events are delivered."""
+    runtime = small.jobtrack.runtime
+    job = runtime.store.job(job_id)
+    origin = Origin(job_id=job_id, task=job.task, run=job.run, group_id=job.group_id)
+    start = StartRequest(origin=origin, token=uuid.uuid4().hex, worker=runtime.worker())
+    failed = outcome is Outcome.FAILURE
+    with runtime.eagerly():
+        assert runtime.tracker.start(start).admitted
+        finish = FinishRequest(
+            start=start,
+            outcome=outcome,
+            reason=Reason.ERROR if failed else None,
+            error=ErrorInfo(type=error, message="boom") if failed else None,
+        )
+        runtime.tracker.finish(finish)
+        runtime.tracker.delivery.deliver_due()
+
+
+def states(group):
+    return sorted(str(job.state) for job in group.members(limit=1000).items)
+
+
+# -- what is refused ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda small, tasks: tasks.add, r"then callback 1 must be a signature.*add\.s"),
+        (lambda small, tasks: "add", "then callback 1 must be a signature"),
+        (lambda small, tasks: signature("nobody", app=small.app), "'nobody', a task that app 'small'"),
+        (lambda small, tasks: chain(tasks.add.s(1, 2), tasks.add.s(3)), "then callback 1 is a chain"),
+        (lambda small, tasks: tasks.told.s(object()), r"then callback 1 \(told\) cannot be sent as json"),
+        (lambda small, tasks: tasks.member.s(), "would run in a group"),
+        (lambda small, tasks: tasks.told.s(1).set(job_group="g"), "would run in a group"),
+    ],
+)
+def test_callback_that_cannot_be_one_is_refused_at_once(small, tasks, given, said):
+    with pytest.raises(InvalidPayload, match=said):
+        small.jobtrack.batch().then(given(small, tasks))
+    with pytest.raises(InvalidPayload, match=said):
+        small.jobtrack.groups.create("g", then=given(small, tasks))
+    assert (small.jobtrack.groups.list().items, small.queued()) == ((), 0)
+
+
+def test_refused_callback_is_named_by_its_number(small, tasks):
+    pending = small.jobtrack.batch().catch(tasks.told.s(1)).catch(tasks.told.s(2))
+    with pytest.raises(InvalidPayload, match="catch callback 3"):
+        pending.catch(3)
+
+
+@pytest.mark.parametrize("every", [0, -1, True, 1.5, "5"])
+def test_progress_needs_a_whole_number_of_jobs(small, tasks, every):
+    with pytest.raises(InvalidPayload, match="every must be a whole number of jobs"):
+        small.jobtrack.batch().progress(tasks.told.s("x"), every=every)
+
+
+@pytest.mark.parametrize(
+    ("about", "said"), [({"title": ""}, "title"), ({"payload": object()}, "payload"), ({"title": 3}, "title")]
+)
+def test_batch_that_cannot_be_kept_sends_nothing(small, tasks, about, said):
+    with pytest.raises(InvalidPayload, match=said):
+        small.jobtrack.batch([tasks.add.s(1, 2)], **about).dispatch()
+    assert (small.jobtrack.groups.list().items, small.queued()) == ((), 0)
+
+
+def test_on_failure_is_one_of_two_words(small):
+    with pytest.raises(InvalidPayload, match="'continue' or 'cancel'"):
+        small.jobtrack.groups.create("g", on_failure="stop")
+
+
+@pytest.mark.parametrize("members", ["add", 3, {"task": "add"}])
+def test_members_are_signatures(small, members):
+    with pytest.raises(InvalidPayload, match="members are signatures"):
+        small.jobtrack.batch(members)
+
+
+def test_builder_gives_a_new_batch_at_every_step(small, tasks):
+    plain = small.jobtrack.batch([tasks.add.s(1, 2)])
+    with_then = plain.then(tasks.told.s("then")).allow_failures().on_queue("other")
+    assert (plain.callbacks, plain.on_failure, plain.options) == ((), "cancel", {})
+    assert (len(with_then.callbacks), with_then.on_failure) == (1, "continue")
+    first, second = plain.dispatch(), plain.dispatch()
+    assert first != second
+
+
+def test_batch_goes_to_its_queue(small, tasks):
+    batch = small.jobtrack.batch([tasks.add.s(1, 2)]).on_queue("imports").dispatch()
+    assert [job.queue for job in batch.members().items] == ["imports"]
+
+
+# -- adding ------------------------------------------------------------------------------------------
+
+
+def test_running_batch_takes_more_members_and_a_cancelled_or_completed_one_does_not(small, tasks):
+    batch = small.jobtrack.batch([tasks.add.s(1, 2)]).dispatch()
+    batch.add(tasks.add.s(3, 4)).add(small.jobtrack.batch([tasks.add.s(5, 6)], title="inside"))
+    assert (batch.status().total, batch.sealed) == (3, True)
+    batch.cancel()
+    with pytest.raises(GroupCancelled, match="takes no more members"):
+        batch.add([tasks.add.s(1, 2)])
+    empty = small.jobtrack.batch(title="Empty").dispatch()
+    with pytest.raises(GroupCompleted, match="'Empty'"):
+        empty.add([tasks.add.s(1, 2)])
+    assert states(empty) == []
+
+
+@pytest.mark.parametrize("how", ["cancelled", "completed"])
+def test_batch_is_not_made_in_a_parent_that_takes_no_members(small, tasks, how):
+    outer = small.jobtrack.batch([] if how == "completed" else [tasks.add.s(1, 2)], title="Outer").dispatch()
+    if how == "cancelled":
+        outer.cancel()
+    error = GroupCancelled if how == "cancelled" else GroupCompleted
+    with pytest.raises(error, match="'Outer'"):
+        small.jobtrack.batch([tasks.add.s(1, 2)], parent=outer).dispatch()
+    with pytest.raises(error, match="'Outer'"):
+        small.jobtrack.groups.create("inner", parent=outer.id)
+    assert len(small.jobtrack.groups.list().items) == 1
+
+
+def test_parent_that_is_cancelled_meanwhile_leaves_an_ended_child(small, tasks, monkeypatch):
+    outer = small.jobtrack.batch([tasks.add.s(1, 2)]).dispatch()
+    create = small.jobtrack.store.create_group
+
+    def create_late(record):
+        created = create(record)
+        outer.cancel()
+        return created
+
+    monkeypatch.setattr(small.jobtrack.store, "create_group", create_late)
+    with pytest.raises(GroupCancelled):
+        small.jobtrack.groups.create("inner", parent=outer)
+    inner = next(group for group in small.jobtrack.groups.list().items if group.title == "inner")
+    assert inner.is_over
+
+
+def test_group_of_another_namespace_is_unknown_here(small, tasks):
+    group = small.jobtrack.groups.create("here")
+    other = SmallApp(jobtrack_namespace="elsewhere")
+    try:
+        theirs = other.task(name="add")(add)
+        for attempt in (
+            lambda: theirs.apply_async((1, 2), job_group=group.id),
+            lambda: other.jobtrack.batch([theirs.s(1, 2)], parent=group.id).dispatch(),
+            lambda: other.jobtrack.groups.get(group.id),
+            lambda: other.jobtrack.dispatch_many([theirs.s(1, 2)], group=group.id),
+        ):
+            with pytest.raises(UnknownGroup, match="namespace 'elsewhere'"):
+                attempt()
+        assert (other.recorded(), other.queued()) == ([], 0)
+    finally:
+        other.close()
+
+
+# -- an interrupted dispatch -----------------------------------------------------------------------------
+
+
+def test_generator_that_raises_leaves_an_incomplete_batch_that_ends(small, tasks):
+    def members():
+        for n in range(3):
+            yield tasks.add.s(n, n)
+        raise OSError("no more paths")
+
+    told = tasks.told
+    pending = small.jobtrack.batch(members(), title="Broken").then(told.s("then")).catch(told.s("catch"))
+    with pytest.raises(DispatchFailed, match="no more paths") as raised:
+        pending.finally_(told.s("finally")).dispatch()
+    assert isinstance(raised.value.__cause__, OSError)
+    (batch,) = small.jobtrack.groups.list().items
+    assert (batch.sealed, batch.incomplete, batch.status().total) == (True, True, 3)
+    with small.jobtrack.runtime.eagerly():
+        small.jobtrack.runtime.tracker.delivery.deliver_due()
+        small.jobtrack.check()
+    assert states(batch) == ["REVOKED"] * 3
+    assert batch.refresh().outcome == "FAILED"
+    assert {str(each.kind): each.job is not None for each in batch.callbacks()} == {
+        "then": False,
+        "catch": True,
+        "finally": True,
+    }
+
+
+def test_batch_that_is_interrupted_inside_of_another_one_fails_both(small, tasks):
+    def members():
+        yield tasks.add.s(1, 2)
+        raise OSError("no more paths")
+
+    inner = small.jobtrack.batch(members(), title="inner")
+    with pytest.raises(DispatchFailed):
+        small.jobtrack.batch([tasks.add.s(1, 2), inner, tasks.add.s(3, 4)], title="outer").dispatch()
+    groups = {group.title: group for group in small.jobtrack.groups.list().items}
+    assert {title: group.incomplete for title, group in groups.items()} == {"inner": True, "outer": True}
+    assert groups["outer"].status().total == 2
+
+
+def test_cancelled_while_it_is_dispatched_sends_no_more_and_is_cancelled(small, tasks):
+    def members():
+        yield tasks.add.s(1, 2)
+        next(iter(small.jobtrack.groups.list().items)).cancel()
+        for n in range(5):
+            yield tasks.add.s(n, n)
+
+    batch = small.jobtrack.batch(members()).dispatch(chunk=1)
+    assert (batch.outcome, batch.incomplete, batch.status().total) == ("CANCELLED", False, 1)
+
+
+def test_first_failure_while_it_is_dispatched_sends_no_more(small, tasks):
+    def members():
+        yield tasks.add.s(1, 2)
+        (job,) = small.recorded()
+        run(small, job.id, Outcome.FAILURE)
+        for n in range(5):
+            yield tasks.add.s(n, n)
+
+    batch = small.jobtrack.batch(members()).dispatch(chunk=1)
+    assert (batch.outcome, batch.status().total) == ("FAILED", 1)
+    assert batch.retry_failed().queued == 1
+    run(small, batch.members().items[0].id)
+    assert batch.refresh().outcome == "SUCCEEDED"
+
+
+def test_group_dispatch_seals_a_batch_and_one_with_a_key_can_be_made_again(small, tasks):
+    batch = small.jobtrack.groups.create("by hand", standing=False)
+    batch.dispatch([tasks.add.s(1, 2)])
+    assert batch.refresh().sealed
+
+    def broken():
+        yield tasks.add.s(1, 2)
+        raise OSError("no more")
+
+    again = small.jobtrack.groups.create("again", standing=False)
+    with pytest.raises(DispatchFailed):
+        again.dispatch(broken(), key="k")
+    assert not again.refresh().sealed
+    again.dispatch([tasks.add.s(1, 2), tasks.add.s(3, 4)], key="k")
+    assert (again.refresh().sealed, again.incomplete, again.status().total) == (True, False, 2)
+    unkeyed = small.jobtrack.groups.create("unkeyed", standing=False)
+    with pytest.raises(DispatchFailed):
+        unkeyed.dispatch(broken())
+    assert unkeyed.refresh().incomplete
+
+
+# -- running again -----------------------------------------------------------------------------------------
+
+
+def test_retry_failed_takes_the_errors_ids_and_numbers_it_is_asked_for(small, tasks):
+    batch = small.jobtrack.batch([tasks.add.s(n, n) for n in range(6)]).allow_failures().dispatch()
+    ids = [job.id for job in batch.members().items]
+    for number, job_id in enumerate(ids):
+        error = "KeyError" if number < 2 else "ValueError"
+        run(small, job_id, Outcome.FAILURE, error)
+    assert (batch.refresh().outcome, batch.status().failed) == ("FAILED", 6)
+    before = small.queued()
+    assert batch.retry_failed(exception="Timeout").queued == 0
+    assert batch.refresh().generation == 1
+    assert batch.retry_failed(exception=LookupError).queued == 2
+    assert batch.retry_failed(ids=[ids[5]]).queued == 1
+    assert batch.retry_failed(limit=1).queued == 1
+    assert batch.retry_failed().queued == 2
+    assert batch.retry_failed().queued == 0
+    assert small.queued() - before >= 6
+    assert (batch.generation, batch.status().outstanding, batch.status().failed) == (2, 6, 0)
+    for job_id in ids:
+        run(small, job_id)
+    assert (batch.refresh().outcome, batch.status().succeeded, batch.status().total) == ("SUCCEEDED", 6, 6)
+
+
+def test_retry_failed_reports_what_was_not_kept(small, tasks):
+    batch = small.jobtrack.batch([tasks.forgotten.s(), tasks.add.s(1, 2)]).allow_failures().dispatch()
+    for job in batch.members().items:
+        run(small, job.id, Outcome.FAILURE)
+    retried = batch.retry_failed()
+    forgotten = [job.id for job in batch.members().items if job.task == "forgotten"]
+    assert (retried.queued, list(retried.not_kept)) == (1, forgotten)
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": True}, "limit"),
+        ({"ids": "abc"}, "ids must be a list"),
+        ({"ids": ["unknown"]}, "is not a member"),
+        ({"exception": 3}, "exception must be"),
+        ({"ids": [], "exception": ValueError}, "not both"),
+    ],
+)
+def test_retry_failed_refuses_what_makes_no_sense(small, tasks, about, said):
+    batch = small.jobtrack.batch([tasks.add.s(1, 2)]).dispatch()
+    with pytest.raises(InvalidPayload, match=said):
+        batch.retry_failed(**about)
+
+
+def test_batch_that_is_being_cancelled_runs_nothing_again(small, tasks):
+    batch = small.jobtrack.batch([tasks.add.s(1, 2), tasks.add.s(3, 4)]).allow_failures().dispatch()
+    failed, running = batch.members().items
+    run(small, failed.id, Outcome.FAILURE)
+    runtime = small.jobtrack.runtime
+    origin = Origin(job_id=running.id, task="add", group_id=batch.id)
+    runtime.tracker.start(StartRequest(origin=origin, token="t", worker=runtime.worker()))
+    batch.cancel()
+    with pytest.raises(GroupCancelled, match="being cancelled"):
+        batch.retry_failed()
+    with pytest.raises(GroupCancelled, match="being cancelled"):
+        batch.reopen()
+
+
+def test_job_that_failed_can_be_retried_by_itself(small, tasks):
+    result = tasks.add.apply_async((1, 2))
+    with pytest.raises(InvalidPayload, match="only what did not succeed"):
+        result.retry()
+    run(small, result.id, Outcome.FAILURE)
+    assert small.jobtrack.retry(result.id)
+    job = result.job()
+    assert (str(job.state), job.run, job.error) == ("ENQUEUED", 2, None)
+    run(small, result.id)
+    assert str(result.job().state) == "SUCCESS"
+    with pytest.raises(UnknownJob):
+        small.jobtrack.retry("unknown")
+
+
+def test_job_whose_message_was_not_kept_cannot_be_retried(small, tasks):
+    result = tasks.forgotten.apply_async()
+    run(small, result.id, Outcome.FAILURE)
+    with pytest.raises(InvalidPayload, match="jobtrack_keep_message"):
+        result.retry()
+
+
+def test_job_that_stands_for_a_group_is_steered_through_the_group(small, tasks):
+    outer = small.jobtrack.batch([small.jobtrack.batch([tasks.add.s(1, 2)])]).dispatch()
+    (member,) = outer.members().items
+    with pytest.raises(InvalidPayload, match="stands for a group; cancel that"):
+        small.jobtrack.cancel(member.id)
+    with pytest.raises(InvalidPayload, match="stands for a group; retry that"):
+        small.jobtrack.retry(member.id)
+
+
+def test_redrive_that_the_broker_refuses_fails_again_and_can_be_repeated(small, tasks, monkeypatch):
+    result = tasks.add.apply_async((1, 2))
+    run(small, result.id, Outcome.FAILURE)
+    runtime = small.jobtrack.runtime
+
+    def refuse(job, message):
+        raise ConnectionError("no broker")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runtime.ports, "publish_again", refuse)
+        with pytest.raises(ConnectionError):
+            result.retry()
+    assert (str(result.job().state), str(result.job().reason)) == ("FAILURE", "publish_failed")
+    assert result.retry()
+    run(small, result.id)
+    assert (str(result.job().state), result.job().run) == ("SUCCESS", 3)
+
+
+# -- tracking is off ------------------------------------------------------------------------------------------
+
+
+def test_batch_is_inert_where_tracking_is_off():
+    off = SmallApp(jobtrack_enabled=False)
+    try:
+        ours = off.task(name="add")(add)
+        jobtrack: JobTrack = off.jobtrack
+        batch = jobtrack.batch([ours.s(1, 2), jobtrack.batch([ours.s(3, 4)])]).then(ours.s(1)).dispatch()
+        batch.add([ours.s(5, 6)]).cancel().reopen()
+        assert batch.retry_failed().queued == 0
+        assert off.queued() == 3
+    finally:
+        off.close()
