@@ -140,3 +140,14 @@ def _is_abandonment(error: BaseException | None) -> bool:
 
 def _names(entries: Iterable[Entry]) -> list[str]:
     return [entry.name for entry in entries]
+
+
+def open_calls(folder: Path) -> list[dict[str, Any]]:
+    """Calls that have begun and not ended."""
+    calls: dict[str, dict[str, Any]] = {}
+    for line in journal.read(folder / ACTS):
+        if line["phase"] == "begin" and line["call"]:
+            calls[line["call"]] = line
+        else:
+            calls.pop(line["call"], None)
+    return list(calls.values())

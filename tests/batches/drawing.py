@@ -47,7 +47,7 @@ def draw(seed: int, number: int, store: str, broker: str, batches: int) -> Plan:
     # More than there will be: they stop when all batches have ended.
     kills = tuple(
         Kill(
-            blow=rng.choice((Blow.CHILD, Blow.CHILD, Blow.WORKER)),
+            blow=rng.choice((Blow.CHILD, Blow.ACTOR, Blow.WORKER)),
             after=rng.randint(*BODIES_BETWEEN_KILLS),
             choice=rng.random(),
         )
@@ -89,7 +89,7 @@ class _Drawing:
             allow_failures=rng.random() < 0.5,
             queue=QUEUES[1] if rng.random() < 0.2 else None,
             abandon_after=rng.randint(0, len(entries)) if rng.random() < 0.04 else None,
-            pause=rng.choice((0.0, 0.0, 0.0, 0.01)),
+            pause=rng.choice((0.0, 0.0, 0.01 if self._depth == 1 else 0.05)),
             chunk=rng.choice((None, 1, 5)),
         )
         if self._depth > 1:

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.batches.acting import open_calls
 from tests.batches.plan import Blow
 from tests.crash import journal
 from tests.crash.faults import working
@@ -30,6 +31,8 @@ class Killed:
     pids: dict[int, float] = field(default_factory=dict)
     """What these processes had open at that time may be lost."""
     children: int = 0
+    actors: int = 0
+    """Those of the children that were doing something to a batch."""
     workers: int = 0
 
 
@@ -55,11 +58,24 @@ class Killing:
         """Carry out the next kill, if its time has come. Raises AssertionError if a new worker fails."""
         if not self._kills or journal.count_begun(self._folder) < self._seen + self._kills[0].after:
             return
-        kill = self._kills.pop(0)
-        self._seen += kill.after
-        self._strike(kill)
+        kill = self._kills[0]
+        victims = self._victims(kill.blow)
+        if not victims:  # what it waits for comes again
+            return
+        del self._kills[0]
+        self._seen = journal.count_begun(self._folder)
+        self._strike(kill, victims)
 
-    def _strike(self, kill: Kill) -> None:
+    def _victims(self, blow: Blow) -> list[int]:
+        """The pids of pool children that may be struck; those of the main processes for whole workers."""
+        if blow is Blow.WORKER:
+            return [worker.pid for worker in self._staff.workers]
+        if blow is Blow.CHILD:
+            return working(self._folder, self._staff)
+        calls = open_calls(self._folder)
+        return [call["pid"] for call in calls if self._staff.owner_of(call["pid"]) is not None]
+
+    def _strike(self, kill: Kill, victims: Sequence[int]) -> None:
         if kill.blow is Blow.WORKER:
             workers = self._staff.workers
             worker = workers[int(kill.choice * len(workers))]
@@ -70,11 +86,9 @@ class Killing:
             logger.info("%s is killed, pids %s", worker.name, sorted(pids))
             self._staff.replace_worker(worker).await_ready()
             return
-        victims = working(self._folder, self._staff)
-        if not victims:  # the last body ended a moment ago
-            return
         pid = victims[int(kill.choice * len(victims))]
         os.kill(pid, signal.SIGKILL)
         self.killed.pids[pid] = time.time()
         self.killed.children += 1
-        logger.info("pool child %s is killed", pid)
+        self.killed.actors += kill.blow is Blow.ACTOR
+        logger.info("pool child %s is killed (%s)", pid, kill.blow.value)

@@ -182,7 +182,11 @@ class Blow(str, Enum):
     """Who is killed."""
 
     CHILD = "child"
+    """A pool child that is inside of a body."""
+    ACTOR = "actor"
+    """A pool child that is adding members, or dispatching a batch, or cancelling one."""
     WORKER = "worker"
+    """A worker, main process and children."""
 
 
 @dataclass(frozen=True, kw_only=True)

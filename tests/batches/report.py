@@ -52,7 +52,10 @@ def figures(case: Case) -> str:
         "jobs": _counted(Counter(str(job.state) for job in books.jobs.values())),
         "attempts": sum(map(len, books.attempts.values())),
         "calls": _counted(acts),
-        "kills": f"{case.killed.children} children, {case.killed.workers} workers",
+        "kills": (
+            f"{case.killed.children} children ({case.killed.actors} of them in a call), "
+            f"{case.killed.workers} workers"
+        ),
     }
     return "\n".join(f"  {name:12s}{value}" for name, value in shown.items())
 
