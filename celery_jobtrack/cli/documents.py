@@ -10,8 +10,13 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from celery_jobtrack.model.callback import Callback
+
 if TYPE_CHECKING:
     from celery_jobtrack.model.group import GroupStatus
+
+_HIDDEN = "signature"
+"""Of a callback: it holds arguments as they will be sent, with what is hidden of those of its job."""
 
 
 def as_text(value: Any, *, indent: int | None = None) -> str:
@@ -30,7 +35,10 @@ def as_document(value: Any) -> Any:
     if value is None or isinstance(value, (str, int)):
         return value
     if is_dataclass(value):
-        return {field.name: as_document(getattr(value, field.name)) for field in fields(value)}
+        names = [
+            field.name for field in fields(value) if not isinstance(value, Callback) or field.name != _HIDDEN
+        ]
+        return {name: as_document(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(as_document(key)): as_document(each) for key, each in value.items()}
     return [as_document(each) for each in value]

@@ -1,4 +1,4 @@
-"""``group``: one group, looked at, watched or cancelled."""
+"""``group``: one group, looked at, watched, cancelled or retried."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from celery_jobtrack.cli.names import Name
 
 if TYPE_CHECKING:
     from celery_jobtrack.cli.surface import Surface
-    from celery_jobtrack.features.groups import JobGroup
+    from celery_jobtrack.features.groups import JobGroup, Retried
 
 
 @click.command(cls=Command)
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @click.option("--watch", is_flag=True, help="Follow it until it has completed; exit code 0 then.")
 @click.option("--cancel", is_flag=True, help="Cancel what has not started; running jobs are told.")
 @click.option("--terminate", is_flag=True, help="With --cancel: end running jobs by force.")
+@click.option("--retry-failed", is_flag=True, help="Run those of its jobs again that did not succeed.")
+@click.option("--error", metavar="NAME", help="With --retry-failed: only jobs that failed of this exception.")
 @click.option("--members", is_flag=True, help="List its newest jobs too.")
 @click.option(
     "--interval",
@@ -36,10 +38,12 @@ def group(
     watch: bool,
     cancel: bool,
     terminate: bool,
+    retry_failed: bool,
+    error: str | None,
     members: bool,
     interval: float,
 ) -> None:
-    """Show, watch or cancel one group, given by its id or key.
+    """Show, watch, cancel or retry one group, given by its id or key.
 
     With --watch --json there is one JSON object per line, one line per change.
 
@@ -48,27 +52,39 @@ def group(
       celery -A shop jobtrack group nightly --watch
       celery -A shop jobtrack group nightly --members
       celery -A shop jobtrack group nightly --cancel
+      celery -A shop jobtrack group nightly --retry-failed --watch
     """  # noqa: D301
     if watch and members:
         raise click.UsageError("--watch and --members do not go together")
     if terminate and not cancel:
         raise click.UsageError("--terminate goes with --cancel")
+    if cancel and retry_failed:
+        raise click.UsageError("--cancel and --retry-failed do not go together")
+    if error is not None and not retry_failed:
+        raise click.UsageError("--error goes with --retry-failed")
     found = surface.find_group(group_id)
+    retried = None
     if cancel:
         _cancel(surface, found, terminate=terminate)
+    if retry_failed:
+        retried = _retry(surface, found, error)
     if watch:
         from celery_jobtrack.cli.watch import follow
 
         follow(surface, found, interval=interval)
-    elif not cancel or surface.as_json:
-        _describe(surface, found, members=members)
+    elif not (cancel or retry_failed) or surface.as_json:
+        _describe(surface, found, members=members, retried=retried)
 
 
-def _describe(surface: Surface, found: JobGroup, *, members: bool) -> None:
+def _describe(surface: Surface, found: JobGroup, *, members: bool, retried: Retried | None) -> None:
     from celery_jobtrack.cli.documents import status_document
 
     status = found.status()
+    callbacks = found.callbacks()
     answer: dict[str, Any] = {"group": found.record, "status": status_document(status)}
+    answer |= {"outcome": found.outcome, "callbacks": callbacks}
+    if retried is not None:
+        answer["retried"] = retried
     page = found.members() if members else None
     if page is not None:
         answer["members"] = page
@@ -76,7 +92,7 @@ def _describe(surface: Surface, found: JobGroup, *, members: bool) -> None:
     def show() -> Any:
         from celery_jobtrack.cli.show_group import group_details
 
-        return group_details(found.record, status, page, now=surface.now())
+        return group_details(found.record, status, callbacks, page, now=surface.now())
 
     surface.answer(answer, show)
 
@@ -97,6 +113,20 @@ def _cancel(surface: Surface, found: JobGroup, *, terminate: bool) -> None:
         f"The group is cancelled: {ended} queued {_jobs(ended)} ended, "
         f"{status.started} running {_jobs(status.started)} told{force}, {status.outstanding} outstanding."
     )
+
+
+def _retry(surface: Surface, found: JobGroup, error: str | None) -> Retried:
+    surface.load_tasks()
+    with surface.reaching_the_broker():
+        retried = found.retry_failed(exception=error)
+    if retried.queued:
+        surface.say(f"{retried.queued} {_jobs(retried.queued)} queued again.")
+    else:
+        surface.say("There is nothing to run again; nothing was changed.")
+    if retried.not_kept:
+        count = len(retried.not_kept)
+        surface.say(f"{count} {_jobs(count)} cannot run again: their messages were not kept.")
+    return retried
 
 
 def _jobs(number: int) -> str:

@@ -12,25 +12,36 @@ from rich.text import Text
 
 from celery_jobtrack.cli.facts import facts, moment
 from celery_jobtrack.cli.show_groups import counts
-from celery_jobtrack.cli.show_jobs import jobs_table
+from celery_jobtrack.cli.show_jobs import jobs_table, when
 from celery_jobtrack.cli.styles import state_text
+from celery_jobtrack.cli.table import Column, FittedTable
 from celery_jobtrack.cli.times import at, between, span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from rich.console import RenderableType
 
+    from celery_jobtrack.features.groups import GroupCallback
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
     from celery_jobtrack.model.requests import Page
 
 BAR = 30
 
 
-def group_details(record: GroupRecord, status: GroupStatus, members: Page | None, *, now: datetime) -> Group:
+def group_details(
+    record: GroupRecord,
+    status: GroupStatus,
+    callbacks: Sequence[GroupCallback],
+    members: Page | None,
+    *,
+    now: datetime,
+) -> Group:
     """Everything that is known of a group; of its members, those of one page."""
     parts: list[RenderableType] = [facts(_facts(record, status, now))]
+    if callbacks:
+        parts += [Text(), _callbacks(callbacks, now)]
     if members is not None and members.items:
         parts += [Text(), jobs_table(members.items, now=now)]
         if members.cursor is not None:
@@ -45,14 +56,17 @@ def _facts(record: GroupRecord, status: GroupStatus, now: datetime) -> Iterator[
     yield "key", record.key
     yield "description", record.description
     yield "state", state_text(status.state)
+    yield "outcome", record.outcome
     yield "done", _bar(status)
     yield "jobs", counts(status)
     yield "kind", _kind(record, status)
-    yield "generation", record.generation if record.standing else None
-    if record.generation > 1:
+    yield "generation", record.generation if record.standing or record.generation > 1 else None
+    if record.base_generation > 1:
         yield "lifetime", f"{record.lifetime.total:,} jobs, {record.lifetime.failed:,} failed"
     yield "payload", None if record.payload is None else json.dumps(record.payload, ensure_ascii=False)
     yield "parent", record.parent_id
+    yield "on failure", "the first one cancels the rest" if record.cancels_on_failure else None
+    yield "first failure", record.first_failure
     yield "created", moment(record.created_at, now)
     yield "started", moment(record.started_at, now)
     yield "completed", moment(record.completed_at, now)
@@ -61,6 +75,24 @@ def _facts(record: GroupRecord, status: GroupStatus, now: datetime) -> Iterator[
     yield "checked", f"every {span(record.time_to_check)}"
     yield "next check", moment(record.next_check_at, now)
     yield "settles after", span(record.settle_after) if record.settle_after else None
+
+
+def _callbacks(callbacks: Sequence[GroupCallback], now: datetime) -> RenderableType:
+    """A table of callbacks, and of what became of their jobs."""
+    columns = (
+        Column(title="CALLBACK", cell=_which),
+        Column(
+            title="STATE", cell=lambda each: "not due" if each.job is None else state_text(each.job.state)
+        ),
+        Column(title="TASK", cell=lambda each: each.task, narrowest=20, ends_matter=True),
+        Column(title="JOB", cell=lambda each: "" if each.job is None else each.job_id, rank=2),
+        Column(title="WHEN", cell=lambda each: "" if each.job is None else when(each.job, now), rank=1),
+    )
+    return FittedTable(columns, callbacks)
+
+
+def _which(callback: GroupCallback) -> str:
+    return f"{callback.kind} every {callback.every}" if callback.every else str(callback.kind)
 
 
 def _bar(status: GroupStatus) -> Table:

@@ -10,8 +10,11 @@ from celery.canvas import Signature
 from kombu import serialization
 
 from celery_jobtrack.errors import InvalidPayload
+from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.model.callback import Callback
+from celery_jobtrack.model.requests import EnqueueRequest, Origin, SettleRequest
+from celery_jobtrack.model.state import JobState, Reason
 
 if TYPE_CHECKING:
     from celery_jobtrack.integration.runtime import Runtime
@@ -90,7 +93,26 @@ def send_callback(runtime: Runtime, group: GroupRecord, callback: Callback, job_
         options["throw"] = False
     args = signature.args if signature.immutable else (group.id, *signature.args)
     bare = Signature(signature.task, app=runtime.app)
-    bare.apply_async(args, dict(signature.kwargs), **options)
+    origin = Origin(job_id=job_id, task=callback.task, callback_of=group.id)
+    if runtime.app.conf.task_always_eager and not runtime.tracks(callback.task):
+        runtime.tracker.enqueue(EnqueueRequest(origin=origin))
+        result = bare.apply_async(args, dict(signature.kwargs), **options)
+        runtime.tracker.settle(_ending(origin, result), tell=False)
+    else:
+        bare.apply_async(args, dict(signature.kwargs), **options)
+
+
+def _ending(origin: Origin, result: Any) -> SettleRequest:
+    """How a job ended that ran eagerly, and that nobody tracked: its task is a plain one."""
+    if result.successful():
+        return SettleRequest(origin=origin, state=JobState.SUCCESS)
+    error = result.result
+    return SettleRequest(
+        origin=origin,
+        state=JobState.FAILURE,
+        reason=Reason.ERROR,
+        error=describe(error) if isinstance(error, BaseException) else None,
+    )
 
 
 def _pack(signature: dict[str, Any], serializer: str, which: str) -> str:

@@ -10,7 +10,7 @@ from celery_jobtrack.errors import JobTrackError, StoreUnavailable
 from celery_jobtrack.model.callback import due_at, due_in_all
 from celery_jobtrack.model.job import ErrorInfo
 from celery_jobtrack.model.requests import Origin, SettleRequest
-from celery_jobtrack.model.state import FINAL, JobState, Reason
+from celery_jobtrack.model.state import FINAL, EventKind, JobState, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,9 @@ class Callbacks:
         for callback in due_at(event, group.callbacks):
             job_id = callback.job_id(namespace, group.id, event.generation, event.step)
             self._publish(group, callback, job_id)
+        if event.kind is EventKind.COMPLETED and event.generation == group.generation:
+            # Also one of an event that was given up, as its listeners failed.
+            self.publish_missing(group)
 
     def publish_missing(self, group: GroupRecord) -> None:
         """Publish what a completed group made due and nobody has published; raises as ``publish`` does."""

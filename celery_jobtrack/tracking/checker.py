@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.errors import StoreUnavailable
+from celery_jobtrack.tracking.abandoned import Abandoned
 from celery_jobtrack.tracking.pruner import Pruner
 from celery_jobtrack.tracking.reaper import Reaper
 from celery_jobtrack.tracking.republisher import Republisher
@@ -66,6 +67,7 @@ class Checker:
         self._republisher = Republisher(tracker, settings.lost_message_after)
         self._sweeper = Sweeper(tracker)
         self._pruner = Pruner(tracker)
+        self._abandoned = Abandoned(tracker)
 
     def tick(self) -> Tick | None:
         """Do what is due.
@@ -137,16 +139,18 @@ class Checker:
                     group_id,
                     changed.repaired,
                 )
-            self._catch_up(changed.group)
+            self._follow(changed.group)
         return len(due)
 
-    def _catch_up(self, group: GroupRecord) -> None:
+    def _follow(self, group: GroupRecord) -> None:
+        """What somebody should have done to the group, and died before."""
         try:
+            self._abandoned.look_at(group)
             self._tracker.closing.catch_up(group)
         except StoreUnavailable:
             raise
         except Exception:  # the broker may be away, or one callback cannot be sent
-            logger.exception("what follows the completion of group %s must wait", group.id)
+            logger.exception("what is to be done about group %s must wait", group.id)
 
     def _deliver(self) -> int:
         if not self._tracker.store.has_due_events():

@@ -101,7 +101,7 @@ class Closing:
             said.append(f"{totals.failed} of {totals.total} jobs failed, {totals.revoked} were revoked")
         first = None if group.first_failure is None else self._tracker.store.job(group.first_failure)
         if first is not None:
-            said.append(f"first job {first.id} ({first.task}): {first.error or first.reason}")
+            said.append(f"first job {first.id} ({first.task}): {first.error or first.reason or first.state}")
         return ErrorInfo(type="GroupFailed", message="; ".join(said))
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -190,3 +193,53 @@ def test_cancelling_the_outer_batch_cancels_those_below(running_shop):
     innermost = family(shop, outer)[-1]
     assert (outer.outcome, innermost.outcome) == ("CANCELLED", "CANCELLED")
     assert innermost.status().revoked >= 1
+
+
+DISPATCH_AND_DIE = """
+import os, signal
+from celery_jobtrack.features.groups import hold
+from tests.integration.apps.shop import app, jobtrack
+
+hold.FILLING_LEASE = 1.0
+
+def members():
+    for n in range(4):
+        yield app.tasks["shop.add"].s(n, n)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+told = app.tasks["shop.told"]
+pending = jobtrack.batch(members(), title="Killed", key="killed").allow_failures()
+pending.then(told.s("then")).catch(told.s("catch")).finally_(told.s("finally")).dispatch(chunk=2)
+"""
+
+
+def test_batch_ends_although_its_dispatcher_was_killed(shop):
+    with shop.worker():
+        dispatcher = subprocess.run(
+            [sys.executable, "-c", DISPATCH_AND_DIE], env=shop.environment(), timeout=BOUND, check=False
+        )
+        assert dispatcher.returncode == -signal.SIGKILL
+        batch = shop.jobtrack.groups.get(shop.jobtrack.store.group_by_key("killed").id)
+        await_closed(batch)
+    assert (batch.outcome, batch.incomplete, batch.status().succeeded) == ("FAILED", True, 4)
+    assert Counter(followed(shop, batch)) == Counter(["catch", "finally"])
+
+
+def test_callbacks_follow_although_their_worker_died_at_the_completion(shop):
+    """The process that ends the last member has claimed the event of the completion, and dies then."""
+    told = shop.task("told")
+    pending = shop.jobtrack.batch([shop.task("add").s(1, 2)], title="Dies", time_to_check=1).then(
+        told.s("then")
+    )
+    with shop.worker("-c", "1", shop_dies_at_callbacks=True) as worker:
+        batch = pending.finally_(told.s("finally")).dispatch()
+        batch.wait(BOUND)
+        wait_until((shop.folder / "died").exists, BOUND, "the child did not die")
+        assert followed(shop, batch) == []
+        worker.kill_whole()
+    store = shop.jobtrack.store
+    assert store.claim_events(store.claimant, group_id=batch.id) == [], "somebody dead has claimed it"
+    with shop.worker():
+        # Its claim lasts a minute, and the checker does not wait for that: it looks at the group in time.
+        await_closed(batch)
+    assert Counter(followed(shop, batch)) == Counter(["then", "finally"])

@@ -7,7 +7,6 @@ import uuid
 import pytest
 from celery import chain, signature
 
-from celery_jobtrack import JobTrack
 from celery_jobtrack.errors import (
     DispatchFailed,
     GroupCancelled,
@@ -401,14 +400,14 @@ def test_redrive_that_the_broker_refuses_fails_again_and_can_be_repeated(small, 
     assert (str(result.job().state), result.job().run) == ("SUCCESS", 3)
 
 
-# -- tracking is off ------------------------------------------------------------------------------------------
+# -- tracking is off ---------------------------------------------------------------------------------
 
 
 def test_batch_is_inert_where_tracking_is_off():
     off = SmallApp(jobtrack_enabled=False)
     try:
         ours = off.task(name="add")(add)
-        jobtrack: JobTrack = off.jobtrack
+        jobtrack = off.jobtrack
         batch = jobtrack.batch([ours.s(1, 2), jobtrack.batch([ours.s(3, 4)])]).then(ours.s(1)).dispatch()
         batch.add([ours.s(5, 6)]).cancel().reopen()
         assert batch.retry_failed().queued == 0

@@ -129,3 +129,20 @@ def test_reopened_batch_keeps_its_numbers_and_ends_again(eager, tasks, ran):
     status = batch.status()
     assert (status.total, status.succeeded, status.generation) == (4, 4, 2)
     assert kinds(ran, batch).count("then") == 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_callback_of_a_plain_task_runs_once_and_is_recorded(eager, tasks, ran, fails):
+    @eager.app.task(name="plain", shared=False)
+    def plain(group_id):
+        ran.append(("plain", group_id))
+        if fails:
+            raise ValueError("plain")
+
+    batch = eager.jobtrack.batch([tasks.add.s(1, 2)]).then(plain.s()).dispatch()
+    assert kinds(ran, batch) == ["plain"]
+    eager.jobtrack.check()
+    assert kinds(ran, batch) == ["plain"]
+    (callback,) = batch.callbacks()
+    assert str(callback.job.state) == ("FAILURE" if fails else "SUCCESS")
+    assert batch.refresh().closed_at is not None

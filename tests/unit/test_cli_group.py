@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from celery_jobtrack import TrackableTask
 from celery_jobtrack.model.state import Outcome
 from celery_jobtrack.testing.steps import batch, enqueue, group, run, start
 from tests.unit.cli_fixtures import LONG_ID, has_facts, new_shop
@@ -66,7 +67,7 @@ def test_group_with_many_members_says_how_to_see_the_others(shop):
 
 def test_group_as_json_has_its_record_and_its_numbers(half_done):
     answer = half_done.json("group", "nightly")
-    assert set(answer) == {"group", "status"}
+    assert set(answer) == {"group", "status", "outcome", "callbacks"}
     assert (answer["group"]["id"], answer["group"]["totals"]["total"]) == (LONG_ID, 4)
     status = answer["status"]
     assert (status["outstanding"], status["final"], status["percent"]) == (2, 2, 50.0)
@@ -131,3 +132,56 @@ def test_watch_and_members_do_not_go_together(half_done):
     result = half_done.run("group", "nightly", "--watch", "--members")
     assert result.exit_code == 2
     assert "do not go together" in result.stderr
+
+
+@pytest.fixture
+def failed_batch(shop):
+    """A batch with callbacks of which one job has failed; its tasks are known."""
+    told = shop.app.task(name="shop.told")(nothing)
+    member = shop.app.task(name="shop.member", base=TrackableTask)(nothing)
+    pending = shop.jobtrack.batch([member.s(), member.s()], title="Batch").allow_failures()
+    made = pending.then(told.s(password="hunter2")).progress(told.s(), every=2).dispatch()
+    first, second = (job.id for job in made.members().items)
+    run(shop.store, first, group_id=made.id)
+    run(shop.store, second, Outcome.FAILURE, group_id=made.id)
+    return made
+
+
+def nothing(*_, **__):
+    return None
+
+
+def test_group_shows_its_callbacks_and_what_it_came_to(shop, failed_batch):
+    lines = shop.lines("group", failed_batch.id, columns=80)
+    assert has_facts(lines, outcome="FAILED", kind="batch, sealed", state="COMPLETED")
+    assert [line.split()[0] for line in lines[-3:]] == ["CALLBACK", "then", "progress"]
+    assert lines[-2].split()[1:4] == ["not", "due", "shop.told"]
+    found = shop.json("group", failed_batch.id)
+    assert (found["outcome"], [each["kind"] for each in found["callbacks"]]) == (
+        "FAILED",
+        ["then", "progress"],
+    )
+    assert found["callbacks"][1]["every"] == 2
+
+
+def test_group_does_not_show_what_its_callbacks_will_be_sent(shop, failed_batch):
+    for command in (("group", failed_batch.id), ("groups",)):
+        assert "hunter2" not in str(shop.json(*command))
+
+
+def test_group_runs_again_what_failed(shop, failed_batch):
+    assert shop.lines("group", failed_batch.id, "--retry-failed", "--error", "KeyError") == [
+        "There is nothing to run again; nothing was changed."
+    ]
+    assert shop.lines("group", failed_batch.id, "--retry-failed") == ["1 job queued again."]
+    found = shop.json("group", failed_batch.id, "--retry-failed")
+    assert (found["retried"]["queued"], found["status"]["outstanding"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(("--cancel", "--retry-failed"), "do not go together"), (("--error", "X"), "--error goes with")],
+)
+def test_group_refuses_options_that_do_not_go_together(shop, options, said):
+    result = shop.run("group", "g", *options)
+    assert (result.exit_code, said in result.output) == (2, True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from celery_jobtrack.errors import GroupCancelled, InvalidPayload
 from celery_jobtrack.features.groups.catalogue import Groups
 from celery_jobtrack.features.groups.given import one_more
+from celery_jobtrack.features.groups.nesting import count_in_parent
 from celery_jobtrack.features.groups.sending import Nested, send_members
 from celery_jobtrack.integration import bulk
 from celery_jobtrack.model.names import check_name
@@ -100,6 +101,13 @@ class PendingBatch(Nested):
         batch = Groups(self.runtime).create_batch(
             callbacks=self.callbacks, parent=parent, on_failure=self.on_failure, **self.about
         )
+        # Held open while it is filled: should this process die, the checker seals it when the hold has ended.
+        with batch.filling():
+            count_in_parent(self.runtime, batch.record)
+            self._fill(batch, **more)
+        return batch
+
+    def _fill(self, batch: JobGroup, **more: Any) -> None:
         try:
             send_members(self.runtime, batch, self.members, **more, options=self.options)
         except GroupCancelled:
@@ -107,11 +115,12 @@ class PendingBatch(Nested):
                 batch.abandon()
                 raise
             # Somebody cancelled it, or its first failure did: what was not sent is cancelled as well.
-            return batch.seal(incomplete=batch.first_failure is not None)
+            batch.seal(incomplete=batch.first_failure is not None)
         except BaseException:
             batch.abandon()
             raise
-        return batch.seal()
+        else:
+            batch.seal()
 
     def _with_callback(self, kind: CallbackKind, signature: Any, *, every: int = 0) -> PendingBatch:
         callbacks = one_more(self.runtime, self.callbacks, kind, signature, every=every)

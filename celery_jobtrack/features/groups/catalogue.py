@@ -118,7 +118,9 @@ class Groups:
         }
         callbacks = callbacks_given(self._runtime, given, every=every)
         parent_id = parent_id_of(self._runtime, parent)
-        return self._create(record.evolve(callbacks=callbacks, parent_id=parent_id))
+        group = self._created(record.evolve(callbacks=callbacks, parent_id=parent_id))
+        count_in_parent(self._runtime, group.record)
+        return group
 
     def create_batch(
         self,
@@ -129,13 +131,16 @@ class Groups:
         on_failure: str,
         **about: Any,
     ) -> JobGroup:
-        """Create a batch with callbacks that are checked already; see ``PendingBatch.dispatch``."""
+        """Create a batch with callbacks that are checked already; its parent does not count it yet.
+
+        See ``PendingBatch.dispatch``.
+        """
         attributes = {**_USUAL, **about, "standing": False, "on_failure": on_failure}
         record = self._record(title, attributes.pop("key", None), **attributes)
         parent_id = parent_id_of(self._runtime, parent)
-        return self._create(record.evolve(callbacks=callbacks, parent_id=parent_id))
+        return self._created(record.evolve(callbacks=callbacks, parent_id=parent_id))
 
-    def _create(self, record: GroupRecord) -> JobGroup:
+    def _created(self, record: GroupRecord) -> JobGroup:
         if not self._runtime.enabled:
             return JobGroup(self._runtime, record)
         created = self._runtime.store.create_group(record)
@@ -143,8 +148,6 @@ class Groups:
             raise InvalidPayload(
                 f"key {record.key!r} is taken by group {created.title!r} ({created.id}); use get_or_create()"
             )
-        if record.parent_id is not None:
-            count_in_parent(self._runtime, created)
         return JobGroup(self._runtime, created)
 
     def get_or_create(self, key: str, title: str | None = None, **about: Any) -> JobGroup:

@@ -122,8 +122,8 @@ class JobGroup:
 
             group.dispatch(resize.s(path) for path in paths)
         """
-        try:
-            with self.filling():
+        with self.filling():
+            try:
                 dispatched = bulk.dispatch(
                     self._runtime,
                     signatures,
@@ -134,12 +134,12 @@ class JobGroup:
                     progress=progress,
                     max_outstanding=max_outstanding,
                 )
-        except BaseException:
-            if self._is_unsealed() and key is None:
-                self.abandon()
-            raise
-        if self._is_unsealed():
-            self.seal()
+            except BaseException:
+                if self._is_unsealed() and key is None:
+                    self.abandon()
+                raise
+            if self._is_unsealed():
+                self.seal()
         return dispatched
 
     def abandon(self) -> None:

@@ -35,7 +35,7 @@ def parent_id_of(runtime: Runtime, parent: Any) -> str | None:
 
 
 def count_in_parent(runtime: Runtime, child: GroupRecord) -> None:
-    """Count a group that was just made as a member of its parent.
+    """Count a group that was just made as a member of its parent, if it has one.
 
     It is there before it is counted, so that a crash between the two leaves an empty group that nobody
     waits for, and not a parent that waits for nobody.
@@ -43,6 +43,8 @@ def count_in_parent(runtime: Runtime, child: GroupRecord) -> None:
     Raises:
         UnknownGroup, GroupCompleted, GroupCancelled: The parent takes no members any more.
     """
+    if child.parent_id is None or not runtime.enabled:
+        return
     origin = Origin(job_id=child.id, task=GROUP_TASK, args=repr(child.title), group_id=child.parent_id)
     try:
         runtime.tracker.enqueue(EnqueueRequest(origin=origin, published=False))
