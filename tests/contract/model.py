@@ -111,6 +111,7 @@ class Group:
         self.generation += 1
         self.running = self.over = self.cancelled = self.incomplete = self.done = False
         self.failed_first = None
+        self.sealed = self.sealed or not self.standing
         if not keep:
             self.base = self.generation
             self.members, self.ended = set(), {}
@@ -201,7 +202,8 @@ class Model:
         if group.over:
             return
         group.sealed = True
-        group.incomplete = group.incomplete or incomplete
+        by_somebody = group.cancelled and group.failed_first is None
+        group.incomplete = group.incomplete or (incomplete and not by_somebody)
         if incomplete and group.failed_first is None and not group.cancelled:
             group.fail(None)
         self.look(group_id)
