@@ -40,8 +40,9 @@ class Prediction:
     may_be_cancelled: bool
     due: Mapping[str, Due]
     """The jobs of callbacks that there must be, by their ids."""
-    may: Sequence[str]
-    """Those of progress that there may be: none, or the last one, or the last two, and so on."""
+    may: Sequence[Sequence[str]]
+    """Those of ``due`` that there may be, for each callback of progress: none of them, or the last one, or the
+    last two, and so on, the last one first."""
 
 
 def predict(chapter: Chapter, namespace: str) -> Prediction:
@@ -50,20 +51,20 @@ def predict(chapter: Chapter, namespace: str) -> Prediction:
     outcome = _outcome(chapter, failed=failed)
     required = _must_be_cancelled(chapter, failed=failed)
     due: dict[str, Due] = {}
-    may: dict[str, Due] = {}
+    may: list[dict[str, Due]] = []
     for callback in chapter.batch.callbacks:
         if callback.kind is CallbackKind.PROGRESS:
             surely, perhaps = _steps(chapter, callback.every)
             due |= _jobs(chapter, callback, namespace, surely)
-            may |= _jobs(chapter, callback, namespace, perhaps)
+            may.append(_jobs(chapter, callback, namespace, perhaps))
         elif _is_due(callback.kind, outcome, failed=failed):
             due |= _jobs(chapter, callback, namespace, (0,))
     return Prediction(
         outcome=outcome,
         must_be_cancelled=required,
         may_be_cancelled=required or chapter.cancelled_from() <= chapter.completed_at + MARGIN,
-        due={**due, **may},
-        may=tuple(may),
+        due=due | {job_id: each for jobs in may for job_id, each in jobs.items()},
+        may=[tuple(jobs) for jobs in may],
     )
 
 

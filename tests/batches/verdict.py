@@ -245,13 +245,15 @@ def _callbacks_right(judgement: Judgement) -> Iterator[Problem]:
     """There are exactly the callbacks that the model predicts."""
     jobs = judgement.books.jobs
     for chapter, prediction in judgement.predictions:
+        optional = {job_id for jobs_of_one in prediction.may for job_id in jobs_of_one}
         for job_id, due in prediction.due.items():
-            if job_id not in jobs and job_id not in prediction.may:
+            if job_id not in jobs and job_id not in optional:
                 yield Problem(kind="missing callback", what=_about_due(due, job_id), job_id=job_id)
-        absent = [job_id not in jobs for job_id in prediction.may]
-        if any(absent) and not all(absent[absent.index(True) :]):
-            what = f"of {describe(chapter.record)} progress was told at an early step and not at a later one"
-            yield _of_group("missing callback", chapter.record.id, what)
+        for jobs_of_one in prediction.may:
+            absent = [job_id not in jobs for job_id in jobs_of_one]
+            if any(absent) and not all(absent[absent.index(True) :]):
+                what = f"of {describe(chapter.record)} progress was told at an early step, not at a later one"
+                yield _of_group("missing callback", chapter.record.id, what)
     for job in jobs.values():
         if job.task == "batches.callback" and job.id not in judgement.due:
             yield Problem(kind="unexpected callback", what=_about(judgement, job), job_id=job.id)
