@@ -13,6 +13,7 @@ COMMANDS = {
     "workers": "what tracking costs a worker, against bare Celery and its result backends",
     "operations": "what one call of each store costs",
     "dispatch": "many jobs sent at once, against Celery's loop and group",
+    "groups": "what a large group costs",
     "profile": "where the CPU of one job goes",
     "scale": "size and answers of a store with a million jobs",
     "readme": "write the latest figures into README.md",

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 from celery import Celery
 
@@ -30,6 +32,8 @@ def make_app(case: Case) -> Celery:
 
         JobTrack(app)
         options["base"] = TrackableTask
+        if case.heard is not None:
+            _note_completions(Path(case.heard))
     marks = Marks(Path(case.marks))
 
     @app.task(name="benchmarks.noop", shared=False, **options)
@@ -37,6 +41,18 @@ def make_app(case: Case) -> Celery:
         marks.add()
 
     return app
+
+
+def _note_completions(path: Path) -> None:
+    """Write a line for each group that has completed: its id, and when."""
+    from celery_jobtrack import events
+
+    def note(_sender: object, *, group: Any, **_: object) -> None:
+        now = time.time()
+        with path.open("a") as file:
+            file.write(f"{group.id} {now:.6f}\n")
+
+    events.job_group_completed.connect(note, weak=False)
 
 
 def __getattr__(name: str) -> Celery:

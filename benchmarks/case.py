@@ -25,6 +25,8 @@ class Case:
     """Whether the task is a tracked one."""
     grouped: bool = False
     """Whether all jobs are members of one group."""
+    heard: str | None = None
+    """The file in which a listener notes when each group completed."""
     django: str | None = None
     """URL of Django's database, for an app with Django."""
 

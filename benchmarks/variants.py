@@ -32,7 +32,7 @@ class Variant:
     compared: bool = True
     """Whether ``workers`` runs it; the others are for ``profile``."""
 
-    def case(self, *, broker: str, url: str, folder: Path) -> Case:
+    def case(self, *, broker: str, url: str, folder: Path, heard: str | None = None) -> Case:
         """This variant on a broker and a fresh database."""
         conf: dict[str, Any] = {
             "broker_url": broker,
@@ -50,6 +50,7 @@ class Variant:
             conf=conf,
             tracked=self.store is not None,
             grouped=self.grouped,
+            heard=heard,
             django=url if self.django else None,
         )
 

@@ -113,7 +113,8 @@ class JobTrack:
 
         Args:
             signatures: Signatures of registered tasks, from any iterable. A generator is read as its
-                jobs are sent, never more than one chunk ahead.
+                jobs are sent, never more than one chunk ahead. A chain, a chord or a group is sent in its
+                turn by its own ``apply_async``.
             group: Whose members all of them become, as such or by its id; it is held open meanwhile.
             chunk: How many jobs are recorded and sent at once.
             key: A name that makes a second dispatch of the same signatures, in the same order, add only

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--retry-failed", is_flag=True, help="Run those of its jobs again that did not succeed.")
 @click.option("--error", metavar="NAME", help="With --retry-failed: only jobs that failed of this exception.")
 @click.option("--members", is_flag=True, help="List its newest jobs too.")
+@click.option("--why", is_flag=True, help="Say why it has not finished: what it waits for, job by job.")
 @click.option(
     "--interval",
     type=click.FloatRange(0.1, 3600),
@@ -41,6 +42,7 @@ def group(
     retry_failed: bool,
     error: str | None,
     members: bool,
+    why: bool,
     interval: float,
 ) -> None:
     """Show, watch, cancel or retry one group, given by its id or key.
@@ -51,18 +53,24 @@ def group(
     Examples:
       celery -A shop jobtrack group nightly --watch
       celery -A shop jobtrack group nightly --members
+      celery -A shop jobtrack group nightly --why
       celery -A shop jobtrack group nightly --cancel
       celery -A shop jobtrack group nightly --retry-failed --watch
     """  # noqa: D301
-    if watch and members:
-        raise click.UsageError("--watch and --members do not go together")
-    if terminate and not cancel:
-        raise click.UsageError("--terminate goes with --cancel")
-    if cancel and retry_failed:
-        raise click.UsageError("--cancel and --retry-failed do not go together")
-    if error is not None and not retry_failed:
-        raise click.UsageError("--error goes with --retry-failed")
+    _check_together(
+        {
+            "--watch and --members do not go together": watch and members,
+            "--terminate goes with --cancel": terminate and not cancel,
+            "--cancel and --retry-failed do not go together": cancel and retry_failed,
+            "--error goes with --retry-failed": error is not None and not retry_failed,
+            "--why does not go together with what changes or follows the group": why
+            and (watch or members or cancel or retry_failed),
+        }
+    )
     found = surface.find_group(group_id)
+    if why:
+        _explain(surface, found)
+        return
     retried = None
     if cancel:
         _cancel(surface, found, terminate=terminate)
@@ -74,6 +82,12 @@ def group(
         follow(surface, found, interval=interval)
     elif not (cancel or retry_failed) or surface.as_json:
         _describe(surface, found, members=members, retried=retried)
+
+
+def _check_together(mistakes: dict[str, bool]) -> None:
+    for mistake, is_made in mistakes.items():
+        if is_made:
+            raise click.UsageError(mistake)
 
 
 def _describe(surface: Surface, found: JobGroup, *, members: bool, retried: Retried | None) -> None:
@@ -93,6 +107,17 @@ def _describe(surface: Surface, found: JobGroup, *, members: bool, retried: Retr
         from celery_jobtrack.cli.show_group import group_details
 
         return group_details(found.record, status, callbacks, page, now=surface.now())
+
+    surface.answer(answer, show)
+
+
+def _explain(surface: Surface, found: JobGroup) -> None:
+    answer = surface.jobtrack.inspect.why(found)
+
+    def show() -> Any:
+        from celery_jobtrack.cli.show_why import explanation
+
+        return explanation(answer)
 
     surface.answer(answer, show)
 

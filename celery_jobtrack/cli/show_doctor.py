@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 def diagnosis_lines(diagnosis: Diagnosis, *, repair: bool) -> Group:
     """A line for each finding, and one for all."""
     lines = [_line(finding) for finding in diagnosis.findings]
+    if diagnosis.broker_error is not None:
+        unasked = f"The broker could not be asked for messages: {clean(diagnosis.broker_error)}"
+        lines.append(Text(unasked, style="yellow"))
     return Group(*lines, Text(_sum(diagnosis, repair=repair)))
 
 

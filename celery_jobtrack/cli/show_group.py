@@ -15,7 +15,8 @@ from celery_jobtrack.cli.show_groups import counts
 from celery_jobtrack.cli.show_jobs import jobs_table, when
 from celery_jobtrack.cli.styles import state_text
 from celery_jobtrack.cli.table import Column, FittedTable
-from celery_jobtrack.cli.times import at, between, span
+from celery_jobtrack.cli.times import at, between
+from celery_jobtrack.model.spans import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

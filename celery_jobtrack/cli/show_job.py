@@ -12,7 +12,8 @@ from celery_jobtrack.cli.facts import facts, moment
 from celery_jobtrack.cli.show_jobs import error_text
 from celery_jobtrack.cli.styles import state_text
 from celery_jobtrack.cli.table import Column, FittedTable
-from celery_jobtrack.cli.times import ago, span
+from celery_jobtrack.cli.times import ago
+from celery_jobtrack.model.spans import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

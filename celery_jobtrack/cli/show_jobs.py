@@ -10,7 +10,8 @@ from celery_jobtrack.cli.clean import one_line
 from celery_jobtrack.cli.pages import listed
 from celery_jobtrack.cli.styles import state_text
 from celery_jobtrack.cli.table import Column, FittedTable
-from celery_jobtrack.cli.times import ago, span
+from celery_jobtrack.cli.times import ago
+from celery_jobtrack.model.spans import span
 from celery_jobtrack.model.state import JobState
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from celery_jobtrack.cli.screen import print_whole
 from celery_jobtrack.cli.show_group import bar_completed, time_left
 from celery_jobtrack.cli.show_groups import counts
 from celery_jobtrack.cli.styles import state_text
-from celery_jobtrack.cli.times import span
 from celery_jobtrack.cli.watch import Changes
+from celery_jobtrack.model.spans import span
 
 if TYPE_CHECKING:
     from contextlib import ExitStack

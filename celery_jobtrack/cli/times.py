@@ -17,21 +17,6 @@ _UNITS = {"s": 1, "m": _MINUTE, "min": _MINUTE, "h": _HOUR, "d": _DAY, "w": 7 * 
 _LONGEST = timedelta(days=36500)
 
 
-def span(seconds: float) -> str:
-    """A length of time: ``12 ms``, ``1.4 s``, ``1 min 15 s``, ``2 h 5 min``, ``3 d 4 h``."""
-    if seconds < 1:
-        return f"{max(0.0, seconds) * 1000:.0f} ms"
-    if seconds < 10:  # noqa: PLR2004 - below ten seconds a tenth matters
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for large, small, names in ((_DAY, _HOUR, "d h"), (_HOUR, _MINUTE, "h min"), (_MINUTE, 1, "min s")):
-        if whole >= large:
-            first, second = names.split()
-            rest = whole % large // small
-            return f"{whole // large} {first} {rest} {second}" if rest else f"{whole // large} {first}"
-    return f"{whole} s"
-
-
 def ago(then: datetime | None, now: datetime) -> str:
     """When something was or will be, seen from now: ``12 s ago``, ``in 5 min``, ``now``."""
     if then is None:

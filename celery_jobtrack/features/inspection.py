@@ -11,12 +11,14 @@ from celery_jobtrack.integration.queries import check_cursor, check_limit, check
 from celery_jobtrack.integration.returned import result_of
 from celery_jobtrack.model.requests import JobQuery, Page
 from celery_jobtrack.model.state import JobState
+from celery_jobtrack.tracking.explaining import Explainer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.event import EventCounts
+    from celery_jobtrack.model.explanation import GroupExplanation
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.model.requests import WorkerRecord
     from celery_jobtrack.model.result import JobResult
@@ -96,6 +98,22 @@ class Inspection:
             cursor=check_cursor(cursor),
         )
         return self._runtime.store.jobs(query)
+
+    def why(self, group: Any, *, limit: int = 20) -> GroupExplanation:
+        """Why a group has not finished: each of its jobs that is outstanding, and what holds the group.
+
+        The broker and the workers are asked about queues, which takes a second or two.
+
+        Args:
+            group: The group, given as such or by its id.
+            limit: How many jobs are looked at one by one; the others are counted.
+
+        Raises:
+            UnknownGroup: There is no such group.
+            InvalidPayload: The limit is not from 1 to 1000.
+        """
+        explainer = Explainer(self._runtime.tracker, limit=check_limit(limit))
+        return explainer.explain(getattr(group, "id", group))
 
     def verify(self, job_id: str) -> dict[str, Any]:
         """Whether a job has ended, and how: made for polling from a web page.

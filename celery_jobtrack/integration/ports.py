@@ -14,7 +14,7 @@ from celery_jobtrack.integration.retentions import retentions_of
 from celery_jobtrack.integration.signatures import send_callback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.callback import Callback
@@ -95,14 +95,22 @@ class CeleryPorts:
         return Kept(message).dependents()
 
     def queue_is_empty(self, queue: str) -> bool | None:
+        depth = self.queue_depth(queue)
+        return None if depth is None else depth == 0
+
+    def queue_depth(self, queue: str) -> int | None:
         with self._runtime.app.connection_for_read() as connection:
             try:
                 channel = connection.default_channel
-                return bool(channel.queue_declare(queue, passive=True).message_count == 0)
+                return int(channel.queue_declare(queue, passive=True).message_count)
             except connection.channel_errors:
-                return True  # there is no such queue, so there is no message in it
+                return 0  # there is no such queue, so there is no message in it
             except connection.connection_errors:
                 return None
+
+    def consumed_queues(self) -> Mapping[str, frozenset[str]]:
+        answers = self._runtime.app.control.inspect(timeout=ANSWER_SECONDS).active_queues() or {}
+        return {worker: frozenset(queue["name"] for queue in queues) for worker, queues in answers.items()}
 
     def held_by_workers(self) -> frozenset[str]:
         inspect = self._runtime.app.control.inspect(timeout=ANSWER_SECONDS)

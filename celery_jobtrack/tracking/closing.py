@@ -13,6 +13,7 @@ from celery_jobtrack.model.state import GroupOutcome, JobState, Reason
 from celery_jobtrack.tracking.callbacks import Callbacks
 
 if TYPE_CHECKING:
+    from celery_jobtrack.model.answers import Settled
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.tracking.tracker import Tracker
 
@@ -58,7 +59,7 @@ class Closing:
         if not _is_open(group) or not self._callbacks.have_ended(group):
             return False
         if group.parent_id is not None:
-            self._settle_in_parent(group)
+            self.tell_parent(group)
         try:
             closed = self._tracker.store.close_group(group.id).group
         except UnknownGroup:
@@ -68,7 +69,8 @@ class Closing:
             self._redrive_in_parent(group)
         return closed.closed_at is not None
 
-    def _settle_in_parent(self, group: GroupRecord) -> None:
+    def tell_parent(self, group: GroupRecord) -> Settled:
+        """End the job that stands for a group that is over, as the group ended."""
         state, reason, error = self._ending(group)
         request = SettleRequest(
             origin=Origin(job_id=group.id, task=GROUP_TASK),
@@ -77,7 +79,7 @@ class Closing:
             error=error,
             record_unknown=False,
         )
-        self._tracker.settle(request, tell=False)
+        return self._tracker.settle(request, tell=False)
 
     def _redrive_in_parent(self, group: GroupRecord) -> None:
         try:

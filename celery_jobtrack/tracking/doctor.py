@@ -15,7 +15,6 @@ from celery_jobtrack.model.job import ErrorInfo
 from celery_jobtrack.model.requests import EnqueueRequest, Origin, SettleRequest
 from celery_jobtrack.model.state import (
     STATE_AFTER,
-    GroupOutcome,
     JobState,
     Outcome,
     Reason,
@@ -42,6 +41,18 @@ _REASONS = {
     JobState.REVOKED: Reason.TERMINATED,
     JobState.SKIPPED: Reason.IGNORED,
 }
+_LATER = (
+    FaultKind.ATTEMPT_MISSING,
+    FaultKind.ATTEMPT_LOST,
+    FaultKind.NO_CHILD,
+    FaultKind.UNTOLD,
+    FaultKind.FILLER,
+    FaultKind.COUNTERS,
+    FaultKind.UNCHECKED,
+    FaultKind.UNFINISHED,
+)
+"""What is mended after everything else, in this order: it may complete a group, which must have all of its
+members by then, and what is counted must be in its place before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +72,8 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     examined: int
     """How many records were looked at."""
+    broker_error: str | None = None
+    """Why the broker could not be asked for messages; None if it could."""
 
     @property
     def is_well(self) -> bool:
@@ -86,6 +99,7 @@ class Doctor:
         self._lost = LostAttempts(tracker, settings.max_lost)
         self._lost_for = timedelta(seconds=LOST_FOR + 3 * settings.check_interval)
         self._republisher = Republisher(tracker, settings.lost_message_after)
+        self._unasked: str | None = None
 
     def examine(
         self, *, repair: bool = False, on_finding: Callable[[Finding], None] | None = None
@@ -100,15 +114,25 @@ class Doctor:
             StoreUnavailable: The store does not answer.
         """
         findings: list[Finding] = []
+        self._unasked = None
+
+        def note(finding: Finding) -> None:
+            findings.append(finding)
+            if on_finding is not None:
+                on_finding(finding)
+
         examined = 0
+        later: list[Fault] = []
         for faults, looked_at in self._faults():
             examined += looked_at
             for fault in faults:
-                finding = self._mended(fault) if repair else Finding(fault=fault)
-                findings.append(finding)
-                if on_finding is not None:
-                    on_finding(finding)
-        return Diagnosis(findings=tuple(findings), examined=examined)
+                if repair and fault.kind in _LATER:
+                    later.append(fault)
+                else:
+                    note(self._mended(fault) if repair else Finding(fault=fault))
+        for fault in sorted(later, key=lambda fault: _LATER.index(fault.kind)):
+            note(self._mended(fault))
+        return Diagnosis(findings=tuple(findings), examined=examined, broker_error=self._unasked)
 
     def _faults(self) -> Iterator[tuple[list[Fault], int]]:
         cursor: str | None = None
@@ -148,8 +172,14 @@ class Doctor:
         # What the spool has may tell of their starts.
         if not self._tracker.ports.nothing_kept():
             return
-        suspects = self._republisher.suspects()
-        held = self._tracker.ports.held_by_workers() if suspects else frozenset()
+        try:
+            suspects = self._republisher.suspects()
+            held = self._tracker.ports.held_by_workers() if suspects else frozenset()
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the broker's, whatever it raises
+            self._unasked = f"{type(error).__name__}: {error}"
+            return
         for job in suspects:
             if job.id in held or not self._still_waits(job):
                 continue
@@ -266,17 +296,8 @@ class Doctor:
         child = self._tracker.store.group(fault.subject)
         if child is None or child.closed_at is None:
             return None
-        state, reason = {
-            GroupOutcome.SUCCEEDED: (JobState.SUCCESS, None),
-            GroupOutcome.CANCELLED: (JobState.REVOKED, Reason.GROUP_CANCELLED),
-        }.get(child.outcome or GroupOutcome.FAILED, (JobState.FAILURE, Reason.ERROR))
-        request = SettleRequest(
-            origin=Origin(job_id=child.id, task=GROUP_TASK),
-            state=state,
-            reason=reason,
-            record_unknown=False,
-        )
-        return f"its parent was told: {state}" if self._tracker.settle(request, tell=False).applied else None
+        settled = self._tracker.closing.tell_parent(child)
+        return "its parent was told" if settled.applied else None
 
     def _deliver(self, fault: Fault) -> str:  # noqa: ARG002 - all that are due are delivered, in their order
         if self._tracker.ports.delivers_here():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from celery_jobtrack.model.callback import Callback
     from celery_jobtrack.model.group import GroupRecord
@@ -62,6 +62,12 @@ class Ports(Protocol):
 
     def queue_is_empty(self, queue: str) -> bool | None:
         """Whether the broker holds no message for a queue; None when it cannot tell."""
+
+    def queue_depth(self, queue: str) -> int | None:
+        """How many messages the broker holds for a queue; None when it cannot tell."""
+
+    def consumed_queues(self) -> Mapping[str, frozenset[str]]:
+        """By the names of the workers that answer, the queues from which they consume."""
 
     def held_by_workers(self) -> frozenset[str]:
         """Ids of jobs whose messages workers have fetched and not begun, as far as workers answer."""

@@ -64,7 +64,9 @@ class Chapter:
     cancels: Sequence[Window] = ()
     """Calls that cancelled it."""
     abandons: Sequence[float] = ()
-    """When the iterable of its members raised."""
+    """When the iterable of its members raised, or whoever read it died."""
+    orphaned: bool = False
+    """Whether whoever dispatched it died: when it was sealed as incomplete is not known then."""
     above: Sequence[Chapter] = ()
     """Those of the groups above, at the same time."""
 
@@ -120,6 +122,7 @@ class Chapters:
         self._groups = {group.id: group for group in case.books.groups}
         self._cancels = _windows(case.acts)
         self._abandons = self._abandoned()
+        self._orphans = self._orphaned()
         self._found: dict[str, list[Chapter]] = {}
         self.missing: list[tuple[GroupRecord, int]] = []
         """Generations of which there is no snapshot: nobody asked for the one after."""
@@ -168,6 +171,10 @@ class Chapters:
         record = stage.record
         counted = [job for job in stage.members if record.counts(job.generation)]
         until = math.inf if record.completed_at is None else record.completed_at.timestamp()
+        orphaned = before is None and record.incomplete and record.title in self._orphans
+        abandons = [*self._abandons.get(record.title, ())] if before is None else []
+        if orphaned:
+            abandons.append(self._orphans[record.title])
         runs = {job.id: job.run for job in before.members} if before is not None else {}
         return Chapter(
             batch=self._batches[record.title],
@@ -177,7 +184,8 @@ class Chapters:
             ended_before=0 if before is None else len(before.members),
             again=frozenset(job.id for job in counted if job.id in runs and job.run > runs[job.id]),
             cancels=[each for each in self._cancels[record.title] if each.overlaps(since, until)],
-            abandons=self._abandons.get(record.title, ()) if before is None else (),
+            abandons=abandons,
+            orphaned=orphaned,
             above=[each for each in above if each.since <= until and since <= each.completed_at],
         )
 
@@ -188,6 +196,20 @@ class Chapters:
                 found[line["target"]].append(line["at"])
                 for outer in self._dispatched_with(line["target"]):
                     found[outer].append(line["at"])
+        return found
+
+    def _orphaned(self) -> Mapping[str, float]:
+        """The batches whose dispatch began in a process that died in it, and when that call began."""
+        ended = {line["call"] for line in self._case.acts if line["phase"] == "end"}
+        found: dict[str, float] = {}
+        for line in self._case.acts:
+            if line["act"] not in {"dispatch", "add"} or line["call"] in ended:
+                continue
+            names = [*line["names"], *([line["target"]] if line["act"] == "dispatch" else [])]
+            for name in names:
+                if name in self._batches:
+                    inner = (batch.name for batch in self._batches[name].batches())
+                    found |= dict.fromkeys((name, *inner), line["at"])
         return found
 
     def _dispatched_with(self, name: str) -> Iterator[str]:

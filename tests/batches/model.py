@@ -41,8 +41,10 @@ class Prediction:
     due: Mapping[str, Due]
     """The jobs of callbacks that there must be, by their ids."""
     may: Sequence[Sequence[str]]
-    """Those of ``due`` that there may be, for each callback of progress: none of them, or the last one, or the
-    last two, and so on, the last one first."""
+    """Those of ``due`` that there may be, for each callback of progress, the last one first.
+
+    There are none of them, or the first one here, or the first two, and so on.
+    """
 
 
 def predict(chapter: Chapter, namespace: str) -> Prediction:
@@ -83,11 +85,11 @@ def _failed_before_cancelled(chapter: Chapter) -> bool:
     first = chapter.failures[0]
     cascaded = [above.cancelled_from() for above in chapter.above if above.is_cancelled]
     began = min([*(window.began for window in chapter.cancels), *cascaded], default=None)
-    if began is None or first < began - MARGIN:
+    if began is None or (first < began - MARGIN and not chapter.orphaned):
         return True
     # A cancelled parent takes its time to cancel the batches within: only an own cancel bounds it.
     returned = min((window.ended for window in chapter.cancels), default=None)
-    if returned is not None and first > returned + MARGIN:
+    if returned is not None and first > returned + MARGIN and not chapter.orphaned:
         return False
     return chapter.record.first_failure is not None or chapter.record.incomplete
 

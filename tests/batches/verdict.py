@@ -114,6 +114,11 @@ def _call_kept(
     cancelled = any(
         chapter.is_cancelled for chapter in judgement.chapters if chapter.batch.name == batch.name
     )
+    if end is None and call["act"] == "dispatch" and len(there) < len(names) and not cancelled:
+        sealed = [group for group in judgement.books.groups if group.title == batch.name]
+        if any(group.generation == 1 and not group.incomplete for group in sealed):
+            what = f"{where} before its process died, and {batch.name} is not incomplete"
+            yield Problem(kind="wrong members", what=what)
     if end is None or cancelled:
         return
     expected = len(names)

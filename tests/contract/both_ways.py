@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from celery_jobtrack.errors import JobTrackError
 from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.callback import Callback
 from celery_jobtrack.model.job import ErrorInfo, Progress
-from celery_jobtrack.model.requests import EnqueueRequest, RedriveRequest, RequeueRequest
+from celery_jobtrack.model.requests import EnqueueRequest, GroupQuery, RedriveRequest, RequeueRequest
 from celery_jobtrack.model.state import CallbackKind, JobState, Outcome, Reason
 from celery_jobtrack.testing import steps
 
@@ -67,7 +67,7 @@ class BothWays:
         self.clock = clock
         self.random = Random(seed)
         self.begin = plain.now()
-        self.written = 0
+        self.written = self.tallied = 0
         self.jobs: list[tuple[str, dict[str, Any]]] = []
         self.tokens: list[tuple[str, str, dict[str, Any]]] = []
         plain.claimant = general.claimant = "claimant"
@@ -77,11 +77,12 @@ class BothWays:
         self._count_plain_cases(plain)
 
     def _count_plain_cases(self, store: SqlStore) -> None:
-        written = store._written
+        written, plain_statements = store._written, store._plain[0]
 
         def counted(*arguments: Any) -> Sequence[Any] | None:
             row = written(*arguments)
             self.written += row is not None
+            self.tallied += arguments[0] is plain_statements.open_tallies and row is not None
             return row
 
         store._written = counted
@@ -99,12 +100,18 @@ class BothWays:
             (self.requeue, 1),
             (self.redrive, 2),
             (self.change_group, 3),
+            (self.look, 2),
         ]
         operate, weights = zip(*choices, strict=True)
         for _ in range(operations):
             self.random.choices(operate, weights)[0]()
             self.clock.advance(TICK)
+        for store in self.stores:
+            for group_id in GROUPS:
+                with store.transaction() as rows:
+                    rows.group(group_id, lock=True)  # what is tallied goes into its row
         plain, general = (self.tables(store) for store in self.stores)
+        assert plain["tallies"] == []
         for name, rows in plain.items():
             assert rows == general[name], _difference(rows, general[name])
 
@@ -251,6 +258,14 @@ class BothWays:
         job_id, _ = self._job()
         request = RedriveRequest(job_id=job_id, message=self.random.choice(MESSAGES))
         self.both(lambda store: store.redrive(request))
+
+    def look(self) -> None:
+        group_id = self.random.choice(list(GROUPS))
+        self.both(lambda store: store.group(group_id))
+        # Its guess at the end goes by the moment of asking.
+        unsure = dict.fromkeys(("eta", "eta_low", "eta_high"))
+        self.both(lambda store: replace(store.group_status(group_id), **unsure))
+        self.both(lambda store: store.groups(GroupQuery()).items)
 
     def change_group(self) -> None:
         group_id = self.random.choice(list(GROUPS))

@@ -111,6 +111,7 @@ class Group:
         self.generation += 1
         self.running = self.over = self.cancelled = self.incomplete = self.done = False
         self.failed_first = None
+        # What was cancelled half-way waits for no more members than it gets now.
         self.sealed = self.sealed or not self.standing
         if not keep:
             self.base = self.generation

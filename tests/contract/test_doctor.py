@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -493,6 +496,19 @@ def test_doctor_does_not_call_a_message_lost_that_may_be_there(ward, clock, why)
 
 
 @rows
+def test_doctor_says_when_the_broker_cannot_be_asked(ward, clock, monkeypatch):
+    steps.enqueue(ward.store)
+    clock.advance(31)
+
+    def away(queue):
+        raise OSError("no broker")
+
+    monkeypatch.setattr(ward.ports, "queue_is_empty", away)
+    diagnosis = ward.doctor.examine()
+    assert (diagnosis.findings, diagnosis.broker_error) == ((), "OSError: no broker")
+
+
+@rows
 def test_doctor_says_when_a_message_was_not_kept(ward, clock):
     steps.enqueue(ward.store, message=None)
     ward.ports.empty = True
@@ -575,3 +591,64 @@ def test_mending_what_is_well_does_nothing(ward):
     ):
         assert not ward.store.mend(Fault(kind=kind, subject=subject, text="", detail=detail))
     assert (steps.the_job(ward.store), steps.the_group(ward.store)) == (job, group)
+
+
+# -- beside whatever goes on -------------------------------------------------------------------------
+
+
+def _work(store: Store, done: threading.Event, number: int) -> None:
+    """Everything that a store is asked to do, over and over."""
+    turn = 0
+    while not done.is_set():
+        turn += 1
+        name = f"{number}-{turn}"
+        steps.batch(store, f"batch-{name}")
+        store.begin_filling(f"batch-{name}", "filler", 30)
+        for group_id in (f"batch-{name}", "standing"):
+            job_id = f"{group_id}-{name}"
+            steps.enqueue(store, job_id, group_id=group_id, tags=("red", "blue"))
+            steps.start(store, job_id, f"a-{job_id}", group_id=group_id)
+            if turn % 3 == 0:
+                steps.retry(store, job_id, f"a-{job_id}", group_id=group_id, tags=("red", "blue"))
+                steps.start(store, job_id, f"b-{job_id}", group_id=group_id, retries=1)
+                steps.finish(store, job_id, f"b-{job_id}", group_id=group_id, retries=1)
+            else:
+                outcome = (Outcome.SUCCESS, Outcome.FAILURE)[turn % 2]
+                steps.finish(store, job_id, f"a-{job_id}", outcome, group_id=group_id)
+        steps.enqueue(store, f"queued-{name}", group_id=f"batch-{name}")
+        store.seal_group(f"batch-{name}")
+        store.end_filling(f"batch-{name}", "filler")
+        if turn % 2:
+            store.cancel_group(f"batch-{name}")
+            store.request_cancel(f"queued-{name}")
+        for event in store.claim_events("me", limit=5):
+            store.acknowledge_event(event.id, "me")
+        if turn % 5 == 0:
+            store.prune_jobs(JobState.SUCCESS, store.now(), 20)
+            store.prune_jobs(JobState.REVOKED, store.now(), 20)
+            store.prune_groups(store.now(), 20)
+
+
+def test_doctor_raises_no_false_alarm_while_others_work(backend, clock):
+    done = threading.Event()
+    with backend.fresh(clock) as store, ThreadPoolExecutor(3) as pool:
+        store.register_worker(steps.WORKER, 1e6)
+        steps.group(store, "standing")
+        steps.enqueue(store, "first", group_id="standing")
+        doctor = Doctor(Tracker(store, RememberingPorts()), Settings(), pause=0.0)
+        workers = [pool.submit(_work, store, done, number) for number in range(3)]
+        try:
+            examined = 0
+            until = time.monotonic() + 4.0
+            while time.monotonic() < until or examined < 500:
+                diagnosis = doctor.examine()
+                assert diagnosis.findings == ()
+                examined += diagnosis.examined
+                assert not any(worker.done() for worker in workers), [
+                    worker.exception() for worker in workers
+                ]
+        finally:
+            done.set()
+        for worker in workers:
+            worker.result(30)
+        assert doctor.examine().findings == ()

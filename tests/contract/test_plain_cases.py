@@ -9,11 +9,13 @@ import pytest
 from celery_jobtrack.errors import GroupCancelled
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.job import Progress
-from celery_jobtrack.model.requests import EnqueueRequest, JobQuery, Refusal
-from celery_jobtrack.model.state import GroupState, JobState
+from celery_jobtrack.model.requests import EnqueueRequest, GroupQuery, JobQuery, RedriveRequest, Refusal
+from celery_jobtrack.model.state import GroupState, JobState, Outcome
 from celery_jobtrack.strategies.row import Conflict
 from celery_jobtrack.strategies.sql import SqlStore
+from celery_jobtrack.strategies.sql.plain_statements import PlainStatements
 from celery_jobtrack.strategies.sql.rows import SqlRows
+from celery_jobtrack.strategies.sql.tallies import Crowd
 from celery_jobtrack.testing import Clock, steps
 from tests.contract.both_ways import BothWays
 from tests.contract.interleaving import interleave
@@ -21,6 +23,7 @@ from tests.contract.interleaving import interleave
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from celery_jobtrack.model.answers import Settled
     from tests.servers.postgresql import PostgreSQL
 
 SEEDS = range(8)
@@ -61,6 +64,21 @@ def test_random_runs_write_the_same_rows_both_ways(stores, clock, seed):
     run.run(OPERATIONS)
     # Or it would have compared the general algorithm with itself.
     assert run.written > OPERATIONS / 8
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_runs_with_tallies_write_the_same_rows_both_ways(stores, clock, seed):
+    tally_early(stores[0])
+    run = BothWays(*stores, clock, seed)
+    while not run.tallied:
+        run.run(OPERATIONS)
+
+
+def tally_early(store: SqlStore) -> None:
+    """Open tallies for a few members already."""
+    _, values = store._plain
+    crowd = Crowd(slots=2, size=4, left_over=1)
+    store._plain = PlainStatements(store._schema, store._sql.maps, crowd), values
 
 
 def refuse_transactions(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,3 +325,127 @@ def test_start_of_a_retry_that_was_cancelled_is_refused(store):
     steps.retry(store)
     began = steps.start(store, token="t2", retries=1)
     assert (began.refusal, began.job.state) == (Refusal.CANCELLED, JobState.REVOKED)
+
+
+@pytest.fixture
+def crowd(store: SqlStore) -> SqlStore:
+    """A store with a group of six; all have started and one has ended: two tallies have room for two each."""
+    tally_early(store)
+    steps.group(store)
+    for name in "abcdef":
+        steps.start(store, name, f"t{name}", group_id="g")
+    end(store, "a")
+    assert tallies(store) == [(0, 0), (0, 0)]
+    return store
+
+
+def end(store: SqlStore, name: str, outcome: Outcome = Outcome.SUCCESS) -> Settled:
+    return steps.finish(store, name, f"t{name}", outcome, group_id="g")
+
+
+def tallies(store: SqlStore) -> list[tuple[int, int]]:
+    """How many ends each tally has, and how many failures."""
+    table = store._schema.tallies
+    with store._reader.connect() as connection:
+        rows = connection.execute(table.select().order_by(table.c.slot)).all()
+    return [(row.succeeded, row.failed) for row in rows]
+
+
+def test_members_of_a_crowd_end_beside_each_other(crowd):
+    """The second has committed while the first has not: neither waits, and the group's row is not touched."""
+    ended = []
+
+    def second():
+        result = end(crowd, "c")
+        ended.append(crowd.job("b").state)
+        return result
+
+    one, two = interleave(crowd, lambda: end(crowd, "b"), second)
+    assert one.applied
+    assert two.applied
+    assert ended == [JobState.STARTED]
+    assert sum(ends for ends, _ in tallies(crowd)) == 2
+    assert steps.the_group(crowd).totals == Totals(total=6, succeeded=3)
+    assert crowd.group_status("g").succeeded == 3
+    assert [group.totals.succeeded for group in crowd.groups(GroupQuery()).items] == [3]
+
+
+def test_member_without_room_in_a_tally_is_counted_in_the_group(crowd):
+    steps.enqueue(crowd, "g", group_id="g")
+    for name in "bcdef":
+        assert end(crowd, name).applied
+    assert tallies(crowd) == [(2, 0), (2, 0)]
+    assert steps.the_group(crowd).totals == Totals(total=7, succeeded=6)
+
+
+def test_last_member_finds_what_is_tallied(crowd):
+    events = [event for name in "bcdef" for event in end(crowd, name).events]
+    assert [event.kind for event in events] == []  # the start's is still pending, and comes first
+    record = steps.the_group(crowd)
+    assert (record.state, record.totals) == (GroupState.COMPLETED, Totals(total=6, succeeded=6))
+    assert tallies(crowd) == []
+
+
+def test_last_member_waits_for_one_that_is_being_tallied(crowd):
+    """``b`` has written its tally and not committed when all others have ended."""
+    for name in "cde":
+        assert end(crowd, name).applied
+    assert sum(ends for ends, _ in tallies(crowd)) == 3
+    interleave(crowd, lambda: end(crowd, "b"), lambda: end(crowd, "f"))
+    record = steps.the_group(crowd)
+    assert (record.state, record.totals) == (GroupState.COMPLETED, Totals(total=6, succeeded=6))
+    assert crowd.recompute_group("g").repaired is None
+
+
+def test_member_that_ends_while_its_group_is_gathered_waits_and_is_counted_there(crowd):
+    """Cancelling has deleted the tallies and not committed."""
+    _, ended = interleave(crowd, lambda: crowd.cancel_group("g"), lambda: end(crowd, "b"))
+    assert ended.applied
+    record = steps.the_group(crowd)
+    assert (record.state, record.totals) == (GroupState.CANCELLED, Totals(total=6, succeeded=2))
+    assert crowd.recompute_group("g").repaired is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store: store.recompute_group("g"),
+        lambda store: store.cancel_group("g"),
+        lambda store: store.redrive(RedriveRequest(job_id="a", only_from=frozenset({JobState.FAILURE}))),
+        lambda store: store.begin_filling("g", "f", 10),
+        lambda store: steps.settle(store, "c", guards={"token": "tc"}, group_id="g"),
+    ],
+)
+def test_change_of_a_group_waits_for_one_that_is_being_tallied(crowd, change):
+    interleave(crowd, lambda: end(crowd, "b"), lambda: change(crowd))
+    changed = crowd.recompute_group("g")
+    assert changed.repaired is None
+    assert changed.group.totals.succeeded == 2
+
+
+def test_first_failure_of_a_crowd_is_kept_and_later_ones_are_tallied(crowd):
+    end(crowd, "b", Outcome.FAILURE)
+    assert tallies(crowd) == []
+    assert steps.the_group(crowd).first_failure == "b"
+    for name in ("g", "h"):
+        steps.enqueue(crowd, name, group_id="g")
+    end(crowd, "c")
+    assert tallies(crowd) == [(0, 0), (0, 0)]
+    end(crowd, "d", Outcome.FAILURE)
+    assert sorted(tallies(crowd)) == [(0, 0), (0, 1)]
+    assert steps.the_group(crowd).totals == Totals(total=8, succeeded=2, failed=2)
+
+
+def test_tallies_are_opened_once(store):
+    tally_early(store)
+    steps.group(store)
+    for name in "abcdef":
+        steps.start(store, name, f"t{name}", group_id="g")
+    statements, values = store._plain
+    store._plain = None
+    interleave(store, lambda: _open(store, statements, values), lambda: _open(store, statements, values))
+    assert tallies(store) == [(0, 0), (0, 0)]
+
+
+def _open(store: SqlStore, statements: PlainStatements, values: Any) -> object:
+    return store._written(statements.open_tallies, values.group("g"))

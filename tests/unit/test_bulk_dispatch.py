@@ -115,7 +115,7 @@ def test_dispatch_many_reads_no_further_than_one_chunk_ahead(small, noop):
 
 
 def test_dispatch_many_closes_a_chunk_early_when_it_is_heavy(small, noop, monkeypatch):
-    monkeypatch.setattr("celery_jobtrack.integration.bulk.dispatching.HEAVIEST_CHUNK", 50_000)
+    monkeypatch.setattr("celery_jobtrack.integration.bulk.dispatching.HEAVIEST_CHUNK", 100_000)
     chunks = []
 
     small.jobtrack.dispatch_many(
@@ -354,16 +354,36 @@ def test_signature_of_an_unregistered_task_is_refused(small, noop):
     assert small.recorded() == []
 
 
-@pytest.mark.parametrize("kind", ["chain", "group", "chord"])
-def test_canvas_in_a_dispatch_is_refused(small, noop, kind):
-    canvas = {
-        "chain": lambda: chain(noop.s(), noop.s()),
-        "group": lambda: group([noop.s(), noop.s()]),
-        "chord": lambda: chord([noop.s(), noop.s()], noop.s()),
+def canvas(noop, kind):
+    return {
+        "chain": lambda: chain(noop.s(1), noop.si(2)),
+        "group": lambda: group([noop.s(3), noop.s(4)]),
+        "chord": lambda: chord([noop.s(5), noop.s(6)], noop.si(7)),
+        "chunks": lambda: noop.chunks([(1,), (2,), (3,)], 2),
     }[kind]()
 
-    with pytest.raises(errors.InvalidPayload, match=f"member 0: it is a {kind}"):
-        small.jobtrack.dispatch_many([canvas])
+
+@pytest.mark.parametrize("kind", ["chain", "group", "chord", "chunks"])
+def test_canvas_in_a_dispatch_is_sent_in_its_turn(small, noop, kind):
+    made = small.jobtrack.groups.create("many")
+    totals = []
+
+    report = made.dispatch(
+        [noop.s("before"), noop.s("before"), canvas(noop, kind), noop.s("after")],
+        on_progress=lambda report: totals.append((report.total, report.sent)),
+    )
+
+    assert counted(report) == (4, 4, 0, 0, 0)
+    assert totals == [(3, 3), (4, 4)]
+    messages = {"chain": 1, "group": 2, "chord": 2, "chunks": 2}[kind]
+    assert small.queued() == 3 + messages
+    assert made.status().total >= 4
+
+
+def test_canvas_in_a_dispatch_with_a_key_is_refused(small, noop):
+    with pytest.raises(errors.InvalidPayload, match="member 1: it is a chain, and a key"):
+        small.jobtrack.dispatch_many([noop.s(), canvas(noop, "chain")], key="night")
+    assert small.recorded() == []
 
 
 def test_bad_member_in_a_later_chunk_leaves_the_chunks_before_it_sent(small, noop):

@@ -286,7 +286,7 @@ def test_bulk_keeps_of_each_job_what_apply_async_keeps(make_wire):
 def test_bulk_makes_messages_after_the_first_by_its_shape(make_wire):
     wire = make_wire()
     task = wire.task()(nothing)
-    packer = Packer(wire.jobtrack.runtime, {}, None)
+    packer = Packer(wire.jobtrack.runtime)
 
     parcels = [packer.pack(task.s(number).set(priority=number % 2), number) for number in range(6)]
 
@@ -341,3 +341,21 @@ def test_bulk_sends_monitoring_events_where_they_are_on(make_wire):
 def _event(message):
     event = json.loads(base64.b64decode(json.loads(message["data"])["body"]))
     return event[0] if isinstance(event, list) else event
+
+
+def test_bulk_inside_of_a_job_says_which_one_as_apply_async_does(make_wire):
+    from celery._state import _task_stack
+
+    wire = make_wire()
+    task = wire.task()(nothing)
+    _task_stack.push(task)
+    task.push_request(id="the-parent", root_id="the-root", delivery_info={})
+    try:
+        one_by_one, many = both(wire, [task.s(number) for number in range(3)])
+    finally:
+        task.pop_request()
+        _task_stack.pop()
+
+    assert many == one_by_one
+    assert {message["headers"]["parent_id"] for message in many[b"celery"]} == {"the-parent"}
+    assert {message["headers"]["root_id"] for message in many[b"celery"]} == {"the-root"}

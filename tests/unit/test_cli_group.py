@@ -185,3 +185,43 @@ def test_group_runs_again_what_failed(shop, failed_batch):
 def test_group_refuses_options_that_do_not_go_together(shop, options, said):
     result = shop.run("group", "g", *options)
     assert (result.exit_code, said in result.output) == (2, True)
+
+
+@pytest.fixture
+def _no_workers_answer(half_done, monkeypatch):
+    ports = half_done.jobtrack.runtime.ports
+    monkeypatch.setattr(ports, "consumed_queues", dict)
+    monkeypatch.setattr(ports, "held_by_workers", frozenset)
+    monkeypatch.setattr(ports, "queue_depth", lambda queue: 7)
+
+
+@pytest.mark.usefixtures("_no_workers_answer")
+def test_group_says_why_it_has_not_finished(half_done):
+    assert half_done.lines("group", "nightly", "--why", columns=80) == [
+        f"[red]Import[/red]  {LONG_ID}  RUNNING",
+        "  2 of 4 jobs outstanding",
+        "  it is looked at next in 50 s",
+        "  j2  shop.resize  started 10 s ago on celery@one, which is not known any more:",
+        "  the checker will close the attempt",
+        "  j3  shop.resize  queued for 10 s on 'celery', nobody consumes that queue",
+    ]
+
+
+@pytest.mark.usefixtures("_no_workers_answer")
+def test_group_says_why_in_json(half_done):
+    answer = half_done.json("group", "nightly", "--why")
+    assert (answer["group_id"], answer["is_finished"], answer["status"]["total"]) == (LONG_ID, False, 4)
+    started, queued = answer["members"]
+    assert (started["state"], started["worker"], started["is_worker_alive"]) == (
+        "STARTED",
+        "celery@one",
+        False,
+    )
+    assert (queued["queue"], queued["ahead"], queued["queue_depth"]) == ("celery", 0, 7)
+
+
+@pytest.mark.parametrize("other", ["--watch", "--members", "--cancel", "--retry-failed"])
+def test_group_why_goes_alone(half_done, other):
+    result = half_done.run("group", "nightly", "--why", other)
+    assert result.exit_code == 2
+    assert "--why does not go together" in result.stderr

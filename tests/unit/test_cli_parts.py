@@ -15,9 +15,10 @@ from celery_jobtrack.cli.documents import as_text
 from celery_jobtrack.cli.pages import listed
 from celery_jobtrack.cli.screen import print_whole
 from celery_jobtrack.cli.table import Column, FittedTable
-from celery_jobtrack.cli.times import ago, between, span
+from celery_jobtrack.cli.times import ago, between
 from celery_jobtrack.model.job import Progress
 from celery_jobtrack.model.requests import Page
+from celery_jobtrack.model.spans import span
 from celery_jobtrack.model.state import JobState
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)

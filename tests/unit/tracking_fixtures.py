@@ -44,6 +44,8 @@ class RememberingPorts:
     strategies: tuple[Any, ...] = ()
     requested: int = 0
     held: frozenset[str] = frozenset()
+    depth: int | None = None
+    consumed: dict[str, frozenset[str]] = field(default_factory=dict)
     spooled: int = 0
     published: list[str] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
@@ -102,6 +104,14 @@ class RememberingPorts:
 
     def queue_is_empty(self, queue):
         return self.empty
+
+    def queue_depth(self, queue):
+        return self.depth
+
+    def consumed_queues(self):
+        if self.broker_error is not None:
+            raise self.broker_error
+        return self.consumed
 
     def held_by_workers(self):
         return self.held

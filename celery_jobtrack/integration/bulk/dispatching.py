@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery.canvas import Signature
 
 from celery_jobtrack.errors import DispatchFailed, InvalidPayload, JobTrackError
 from celery_jobtrack.integration.bulk.account import Account
 from celery_jobtrack.integration.bulk.bar import bar
+from celery_jobtrack.integration.bulk.members import naming
 from celery_jobtrack.integration.bulk.one_by_one import OneByOne
 from celery_jobtrack.integration.bulk.packing import Packer
 from celery_jobtrack.integration.bulk.recording import Recording, by_group
@@ -54,7 +55,7 @@ def dispatch(
         on_progress: Is called after each chunk.
         progress: Whether a bar is drawn.
         max_outstanding: How many members of the group may be outstanding before the next chunk is read.
-        options: Options that go before those of the signatures.
+        options: Options for the signatures that do not say otherwise themselves.
 
     Raises:
         InvalidPayload: A signature or an argument of this call cannot be used.
@@ -62,14 +63,25 @@ def dispatch(
         JobTrackError: What recording raises. All of these have ``dispatched``.
     """
     _check(signatures, chunk=chunk, key=key)
-    given = {**(options or {}), **({} if group_id is None else {"job_group": group_id})}
     with ExitStack() as stack:
         told = [] if on_progress is None else [on_progress]
         if progress:
             told.append(stack.enter_context(bar(signatures)))
         room = None if max_outstanding is None else Room(runtime, group_id, max_outstanding)
-        bulk = BulkDispatch(runtime, options=given, group_id=group_id, chunk=chunk, key=key)
+        packer = Packer(runtime, group_id=group_id, usual=options or {}, key=key)
+        bulk = BulkDispatch(runtime, packer, Account(group_id), chunk=chunk)
         return bulk.run(signatures, told=told, room=room)
+
+
+class _Read(NamedTuple):
+    """The next chunk."""
+
+    parcels: list[Parcel]
+    whole: Callable[[], object] | None = None
+    """Sends the member after the chunk, which is more than one job. It goes out after those before it."""
+    error: Exception | None = None
+    """What the signatures raised after the chunk."""
+    more: bool = True
 
 
 class BulkDispatch:
@@ -77,27 +89,17 @@ class BulkDispatch:
 
     Args:
         runtime: The app's.
-        options: Options that go before those of the signatures.
-        group_id: For the report.
+        packer: Makes parcels of signatures.
+        account: Counts what becomes of them.
         chunk: How many jobs are recorded and sent at once.
-        key: What ids are made from.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        *,
-        options: Mapping[str, Any],
-        group_id: str | None,
-        chunk: int,
-        key: str | None,
-    ) -> None:
+    def __init__(self, runtime: Runtime, packer: Packer, account: Account, *, chunk: int) -> None:
         self._runtime = runtime
-        self._options = options
         self._chunk = chunk
-        self._account = Account(group_id)
-        self._packer = Packer(runtime, options, key)
-        self._recording = Recording(runtime, self._packer)
+        self._account = account
+        self._packer = packer
+        self._recording = Recording(runtime, packer)
         self._broker = Broker(runtime.app)
 
     def run(
@@ -128,36 +130,45 @@ class BulkDispatch:
     def _chunks(self, items: Iterator[Any]) -> Iterator[Dispatched]:
         app = self._runtime.app
         if app.conf.task_always_eager or not self._runtime.enabled:
-            yield from OneByOne(self._runtime, self._packer, self._account).run(items, self._chunk)
+            singly = OneByOne(self._runtime, self._packer, self._account)
+            yield from singly.run(items, self._chunk)
             return
         more = True
         while more:
             # What cannot be sent is raised here, and nothing is sent of the chunk in which it stands.
-            parcels, error, more = self._read(items)
+            read = self._read(items)
+            more = read.more
             # What the signatures gave before they raised is sent, as it would be in a loop.
-            for part in by_group(parcels):
+            for part in by_group(read.parcels):
                 self._dispatch(part)
-            if error is not None:
-                raise error
-            if parcels:
+            if read.whole is not None:
+                read.whole()
+                self._account.count(sent=1)
+            if read.error is not None:
+                raise read.error
+            if read.parcels or read.whole is not None:
                 yield self._account.report()
 
-    def _read(self, items: Iterator[Any]) -> tuple[list[Parcel], Exception | None, bool]:
-        """The next chunk, what the signatures raised, and whether there may be more."""
+    def _read(self, items: Iterator[Any]) -> _Read:
         parcels: list[Parcel] = []
         weight = 0
         while len(parcels) < self._chunk and weight < HEAVIEST_CHUNK:
             try:
                 item = next(items)
             except StopIteration:
-                return parcels, None, False
+                return _Read(parcels, more=False)
             except Exception as error:  # noqa: BLE001 - of their own making
-                return parcels, error, False
-            parcel = self._packer.pack(item, self._account.read())
+                return _Read(parcels, more=False, error=error)
+            number = self._account.read()
+            with naming(number):
+                whole = self._packer.whole(item)
+            if whole is not None:
+                return _Read(parcels, whole=whole)
+            parcel = self._packer.pack(item, number)
             if parcel is not None:
                 parcels.append(parcel)
-                weight += len(parcel.request.message or b"")
-        return parcels, None, True
+                weight += parcel.weight
+        return _Read(parcels)
 
     def _dispatch(self, parcels: list[Parcel]) -> None:
         new = self._recording.record(parcels)

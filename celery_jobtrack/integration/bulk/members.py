@@ -6,7 +6,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from celery.canvas import Signature
+from celery.canvas import Signature, xmap, xstarmap
 from celery.exceptions import QueueNotFound
 
 from celery_jobtrack.errors import InvalidPayload, UnknownQueue
@@ -19,36 +19,27 @@ if TYPE_CHECKING:
 _IDS = uuid.UUID("5f0c8c2e-6a3e-4a43-9d8e-52f4d1a1c7b5")
 """The namespace of the ids that are made from a key."""
 _SHOWN = 200
-_SINGLE = (None, "xmap", "xstarmap")
+_SINGLE = (Signature, xmap, xstarmap)
 """Kinds of signatures that are one message."""
+_CANVAS = frozenset({"group_id", "chord", "chain"})
+"""Options of signatures that are a part of something larger."""
 
 
 def checked_member(runtime: Runtime, item: Any) -> Signature[Any]:
-    """The signature, which can be sent as one job.
+    """The signature of one job, which can be sent.
 
     Args:
         runtime: The app's.
         item: What was given.
 
     Raises:
-        InvalidPayload: It is no signature, or one of an unregistered task, or a chain, chord or group.
+        InvalidPayload: It is no signature, or one of an unregistered task.
     """
-    if isinstance(item, dict) and not isinstance(item, Signature) and isinstance(item.get("task"), str):
-        # As it comes out of JSON; Celery takes these everywhere, too.
-        try:
-            item = Signature.from_dict(item, app=runtime.app)
-        except (KeyError, TypeError) as error:
-            raise InvalidPayload(f"it is no signature, but {_shown(item)}") from error
+    item = as_signature(runtime, item)
     if not isinstance(item, Signature):
         hint = "; give task.s(…) instead of the task" if hasattr(item, "apply_async") else ""
         raise InvalidPayload(
             f"it is no signature of a task, but {_shown(item)} ({type(item).__name__}){hint}"
-        )
-    kind = item.get("subtask_type")
-    if kind not in _SINGLE:
-        raise InvalidPayload(
-            f"it is a {kind}, which is more than one message: give signatures of tasks, or send "
-            f"it by itself with apply_async(job_group=…)"
         )
     name = item["task"]
     if name not in runtime.app.tasks:
@@ -57,6 +48,21 @@ def checked_member(runtime: Runtime, item: Any) -> Signature[Any]:
             "import its module, or send it by its name with app.send_task(…)"
         )
     return item
+
+
+def as_signature(runtime: Runtime, item: Any) -> Any:
+    """A signature that has been through JSON, as Celery takes it everywhere; or whatever was given."""
+    if isinstance(item, dict) and not isinstance(item, Signature) and isinstance(item.get("task"), str):
+        try:
+            return Signature.from_dict(item, app=runtime.app)
+        except (KeyError, TypeError) as error:
+            raise InvalidPayload(f"it is no signature, but {_shown(item)}") from error
+    return item
+
+
+def is_canvas(signature: Signature[Any]) -> bool:
+    """Whether more than one message may come of it, or it is a part of what somebody else puts together."""
+    return type(signature) not in _SINGLE or not _CANVAS.isdisjoint(signature["options"])
 
 
 @contextmanager

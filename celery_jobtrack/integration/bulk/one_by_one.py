@@ -36,16 +36,23 @@ class OneByOne:
         for item in items:
             number = account.read()
             with naming(number):
-                call = self._packer.call(item, number)
-                if self._runtime.enabled and self._is_known(call.job_id):
-                    account.count(known=1)
-                else:
-                    call.apply_async()
-                    account.count(sent=1)
+                sent = self._send(item, number)
+            account.count(sent=int(sent), known=int(not sent))
             if account.total % chunk == 0:
                 yield account.report()
         if account.total % chunk:
             yield account.report()
+
+    def _send(self, item: Any, number: int) -> bool:
+        whole = self._packer.whole(item)
+        if whole is not None:
+            whole()
+            return True
+        call = self._packer.call(item, number)
+        if self._runtime.enabled and self._is_known(call.job_id):
+            return False
+        call.apply_async()
+        return True
 
     def _is_known(self, job_id: str) -> bool:
         job = self._runtime.store.job(job_id) if self._packer.is_repeatable else None

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery.canvas import Signature
 
-from celery_jobtrack.integration.bulk.members import checked_member, id_from_key, naming
+from celery_jobtrack.errors import InvalidPayload
+from celery_jobtrack.integration.bulk.members import (
+    as_signature,
+    checked_member,
+    id_from_key,
+    is_canvas,
+    naming,
+)
 from celery_jobtrack.integration.bulk.parcel import Single
 from celery_jobtrack.integration.bulk.shape import Shape, shareable
 from celery_jobtrack.integration.collector import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from celery_jobtrack.integration.bulk.parcel import Parcel
     from celery_jobtrack.integration.runtime import Runtime
@@ -57,13 +65,22 @@ class Packer:
 
     Args:
         runtime: The app's.
-        options: Options that go before those of the signatures.
+        group_id: Whose members all become; None leaves that to each signature.
+        usual: Options for the signatures that do not say otherwise themselves.
         key: What the ids of jobs are made from; None for random ones.
     """
 
-    def __init__(self, runtime: Runtime, options: Mapping[str, Any], key: str | None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        group_id: str | None = None,
+        usual: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> None:
         self._runtime = runtime
-        self._options = options
+        self._options: dict[str, Any] = {} if group_id is None else {"job_group": group_id}
+        self._usual = usual or {}
         self._key = key
         self._shapes: dict[Hashable, Shape | None] = {}
         self.is_repeatable = key is not None
@@ -83,10 +100,27 @@ class Packer:
         with naming(number):
             return self._pack(self.call(item, number))
 
+    def whole(self, item: Any) -> Callable[[], object] | None:
+        """What sends a chain, a chord or a group; None for anything else.
+
+        Raises:
+            InvalidPayload: It cannot be known again by a key.
+        """
+        item = as_signature(self._runtime, item)
+        if not isinstance(item, Signature) or not is_canvas(item):
+            return None
+        if self._key is not None:
+            raise InvalidPayload(
+                f"it is a {item.get('subtask_type') or 'piece of canvas'}, and a key does not know its jobs "
+                "again, as they get other ids each time; dispatch it without a key"
+            )
+        usual = {name: value for name, value in self._usual.items() if name not in item["options"]}
+        return partial(item.apply_async, **usual, **self._options)
+
     def call(self, item: Any, number: int) -> Call:
         """The call that a signature stands for. Raises InvalidPayload."""
         signature = checked_member(self._runtime, item)
-        options = {**signature["options"], **self._options}
+        options = {**self._usual, **signature["options"], **self._options}
         job_id = options.pop("task_id", None)
         if job_id is None:
             job_id = self._new_id(number)

@@ -31,6 +31,10 @@ class Parcel(Protocol):
     def options(self) -> Mapping[str, Any]:
         """How Celery sends it: what ``send_task_message`` takes besides the message."""
 
+    @property
+    def weight(self) -> int:
+        """How many bytes it holds, about."""
+
     def message(self) -> task_message:
         """As Celery's sender takes it; a new one for each call."""
 
@@ -48,6 +52,11 @@ class Single:
         self.options: Mapping[str, Any] = publication.options
         self.made = publication.message
         """The message, with our header."""
+
+    @property
+    def weight(self) -> int:
+        """How many bytes it holds, about."""
+        return len(self.request.message or b"")
 
     def message(self) -> task_message:
         """A copy: who sends a message writes into it."""
@@ -68,6 +77,7 @@ class OfRun:
         self.request = replace(parcel.request, origin=replace(parcel.request.origin, run=run))
         self.name = parcel.name
         self.options = parcel.options
+        self.weight = parcel.weight
         self._parcel = parcel
         self._run = run
 

@@ -224,6 +224,11 @@ class Shaped:
         """How Celery sends it."""
         return self.shape.options
 
+    @property
+    def weight(self) -> int:
+        """How many bytes it holds, about."""
+        return len(self.body[2]) + len(self.request.message or b"")
+
     def message(self) -> task_message:
         """As Celery's sender takes it."""
         return self.shape.message(

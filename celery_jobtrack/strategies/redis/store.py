@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from celery_jobtrack.strategies.redis.faults import Faults
 from celery_jobtrack.strategies.redis.groups import GroupOperations
 from celery_jobtrack.strategies.redis.jobs import JobTransitions
 from celery_jobtrack.strategies.redis.listings import Listings
@@ -9,7 +10,7 @@ from celery_jobtrack.strategies.redis.upkeep import Upkeep
 from celery_jobtrack.strategies.redis.workers import WorkerOperations
 
 
-class RedisStore(JobTransitions, GroupOperations, WorkerOperations, Upkeep, Listings):
+class RedisStore(JobTransitions, GroupOperations, WorkerOperations, Upkeep, Listings, Faults):
     """Jobs, groups, events, workers and leases in Redis 6.2 or newer, or in Valkey.
 
     Args:

@@ -35,15 +35,13 @@ class GroupQueries(JobQueries):
         return found
 
     def group_by_key(self, key: str) -> GroupRecord | None:
-        statement = select(*self._sql.maps.group.columns).where(
-            self._schema.groups.c.key == bindparam("of_key")
-        )
+        statement = self._read_groups().where(self._schema.groups.c.key == bindparam("of_key"))
         found: GroupRecord | None = self._record(self._sql.maps.group, statement, of_key=key)
         return found
 
     def groups(self, query: GroupQuery) -> Page:
         groups = self._schema.groups
-        statement = select(*self._sql.maps.group.columns)
+        statement = self._read_groups()
         if query.state is not None:
             statement = statement.where(groups.c.state == query.state)
         if query.due_before is not None:
@@ -84,9 +82,12 @@ class GroupQueries(JobQueries):
             for state in _COUNTED
         )
         clock = [] if self._clock.column is None else [self._clock.column]
-        return select(*self._sql.maps.group.columns, filling, *counts, *clock).where(
-            groups.c.id == bindparam("of_id")
+        return (
+            self._read_groups().add_columns(filling, *counts, *clock).where(groups.c.id == bindparam("of_id"))
         )
+
+    def _read_groups(self) -> Select[Any]:
+        return select(*self._sql.group_columns).select_from(self._sql.groups_from)
 
     def members(self, group_id: str, limit: int, cursor: str | None = None) -> Page:
         jobs = self._schema.jobs

@@ -6,9 +6,11 @@ is running and has others outstanding. PostgreSQL looks at all that and writes i
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from celery_jobtrack.errors import StoreUnavailable
 from celery_jobtrack.model import moves
 from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.job import Attempt
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.model.job import JobRecord, Progress
     from celery_jobtrack.model.requests import EnqueueRequest, FinishRequest, StartRequest
+    from celery_jobtrack.model.state import JobState
+
+
+GROUPS_REMEMBERED = 1000
+"""Of how many groups a process remembers that they have tallies."""
 
 
 class PlainCases(SqlBase):
@@ -41,6 +48,7 @@ class PlainCases(SqlBase):
         super().__init__(url, namespace=namespace, clock_offset=clock_offset)
         self._autocommit = Autocommit(self._engine, self._gate)
         self._plain: _Plain | None = None
+        self._tallied: set[str] = set()
         if self._dialect == "postgresql":
             maps = self._sql.maps
             statements = PlainStatements(self._schema, maps)
@@ -109,13 +117,43 @@ class PlainCases(SqlBase):
         if self._plain is None or not state.is_final or request.result is not None:
             return None
         statements, values = self._plain
-        is_member = request.start.origin.group_id is not None
-        statement = (statements.finish_member if is_member else statements.finish)[state]
-        row = self._written(statement, values.finish(request))
+        given = values.finish(request)
+        group_id = request.start.origin.group_id
+        if group_id is None:
+            row = self._written(statements.finish[state], given)
+        else:
+            row = self._finish_member_plainly(statements, state, group_id, given)
         if row is None:
             return None
         # The error as it was given: the row's has its unprintable parts written out.
         return Settled(job=lambda: values.job(row).evolve(error=request.error), applied=True)
+
+    def _finish_member_plainly(
+        self, statements: PlainStatements, state: JobState, group_id: str, given: dict[str, Any]
+    ) -> Sequence[Any] | None:
+        """In a tally where the group was last seen to have some; otherwise in its row, which tells that."""
+        if group_id in self._tallied:
+            row = self._written(statements.finish_tallied[state], given)
+            if row is not None:
+                return row
+            self._tallied.discard(group_id)
+        row = self._written(statements.finish_member[state], given)
+        if row is not None:
+            is_tallied, is_crowded = row[-2:]
+            if is_crowded and not is_tallied:
+                self._open_tallies(group_id)
+            if is_crowded or is_tallied:
+                if len(self._tallied) >= GROUPS_REMEMBERED:
+                    self._tallied.clear()
+                self._tallied.add(group_id)
+        return row
+
+    def _open_tallies(self, group_id: str) -> None:
+        """Let the next members of a large group end beside each other; without it they wait a little."""
+        assert self._plain is not None
+        statements, values = self._plain
+        with suppress(StoreUnavailable):
+            self._written(statements.open_tallies, values.group(group_id))
 
     def _written(self, statement: PlainStatement, values: dict[str, Any]) -> Sequence[Any] | None:
         """The row that a statement returned once all was written; None if it wrote nothing.

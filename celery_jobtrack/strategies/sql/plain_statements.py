@@ -17,11 +17,12 @@ while the store is empty, each start would later wade through the whole backlog.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.model.state import FINAL, JobState
 from celery_jobtrack.strategies.sql.clock import POSTGRESQL_NOW
+from celery_jobtrack.strategies.sql.tallies import GATHER, OPEN, Crowd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,12 +54,14 @@ class PlainStatement:
 class PlainStatements:
     """The statements of one namespace; their parameters are named as the columns."""
 
-    def __init__(self, schema: Schema, maps: RecordMaps) -> None:
+    def __init__(self, schema: Schema, maps: RecordMaps, crowd: Crowd | None = None) -> None:
         self._names = {
             "jobs": schema.jobs.name,
             "tags": schema.tags.name,
             "attempts": schema.attempts.name,
             "groups": schema.groups.name,
+            "tallies": schema.tallies.name,
+            **{name: str(value) for name, value in asdict(crowd or Crowd()).items()},
             "job": ", ".join(column.name for column in maps.job.columns),
             "now": _NOW,
         }
@@ -68,12 +71,16 @@ class PlainStatements:
         """By the state in which the job ends; for jobs without a group."""
         self.finish_member = {state: self._named(_FINISH_MEMBER, **_ending(state)) for state in FINAL}
         """By the state in which the job ends; for members of a group."""
+        self.finish_tallied = {state: self._named(_FINISH_TALLIED, **_ending(state)) for state in FINAL}
+        """By the state in which the job ends; for members of a group that has tallies."""
         self.enqueue = self._enqueue(_ALONE, tagged=False), self._enqueue(_ALONE, tagged=True)
         """Without and with tags; for jobs without a group."""
         self.enqueue_member = self._enqueue(_JOINING, tagged=False), self._enqueue(_JOINING, tagged=True)
         """Without and with tags; for members of a group."""
         self.enqueue_many = self._enqueue_many(_ALL_ALONE), self._enqueue_many(_ALL_JOINING)
         """For jobs without a group, and for members of one."""
+        self.open_tallies = self._named(OPEN)
+        self.gather_tallies = self._named(GATHER)
 
     def _enqueue_many(self, membership: Mapping[str, str]) -> PlainStatement:
         parts = {name: part.format(**self._names) for name, part in membership.items()}
@@ -92,8 +99,14 @@ class PlainStatements:
 
 def _ending(state: JobState) -> dict[str, str]:
     message = ", message = NULL" if state is JobState.SUCCESS else ""
-    guard = " AND first_failure IS NOT NULL" if state is JobState.FAILURE else ""
-    return {"state": state.value, "counter": _COUNTERS[state], "message": message, "guard": guard}
+    fails = state is JobState.FAILURE
+    return {
+        "state": state.value,
+        "counter": _COUNTERS[state],
+        "message": message,
+        "guard": " AND first_failure IS NOT NULL" if fails else "",
+        "tally_guard": " AND failed_before" if fails else "",
+    }
 
 
 # Guards: the job is queued, no attempt is open, and neither the message's age nor a cancellation nor the
@@ -149,10 +162,11 @@ SELECT {job} FROM ended
 """
 
 # Guards: this attempt is the open one; the job is counted in the present generation of its group, that
-# is not over and tells nobody of its progress, and it is neither the last member outstanding nor the first
-# that fails. The job's row is locked before the group's is
-# looked at, and written only if the group was: if a guard fails, nothing is.
-# Writes the group, the job and its attempt. Returns the job.
+# is not over and tells nobody of its progress, and it is neither the last member outstanding beyond those
+# that are reserved for tallies (see ``tallies.py``) nor the first that fails. The job's row is locked before
+# the group's is looked at, and written only if the group was: if a guard fails, nothing is.
+# Writes the group, the job and its attempt. Returns the job, whether the group has tallies, and whether it
+# has so many outstanding that it should.
 _FINISH_MEMBER = """
 WITH open AS MATERIALIZED (
     SELECT group_id, generation FROM {jobs}
@@ -162,14 +176,51 @@ WITH open AS MATERIALIZED (
     UPDATE {groups} SET {counter} = {counter} + 1, idle_since = NULL
     FROM open
     WHERE {groups}.id = open.group_id AND {groups}.generation = open.generation AND completed_at IS NULL
-        AND total - succeeded - failed - revoked - skipped > 1 AND progress_every = 0{guard}
-    RETURNING {groups}.id AS counted_in
+        AND total - succeeded - failed - revoked - skipped - reserved > 1 AND progress_every = 0{guard}
+    RETURNING
+        reserved > 0 AS is_tallied,
+        total - succeeded - failed - revoked - skipped >= {size} AS is_crowded
 ), ended AS (
     UPDATE {jobs} SET
         state = '{state}', reason = :reason, token = NULL, copy_waiting = FALSE, finished_at = {now},
         error_type = :error_type, error_message = :error_message,
         error_traceback = :error_traceback{message}
     FROM counted WHERE id = :id
+    RETURNING {job}, is_tallied, is_crowded
+), closed AS (
+    UPDATE {attempts} SET
+        outcome = :outcome, finished_at = ended.finished_at,
+        error_type = ended.error_type, error_message = ended.error_message,
+        error_traceback = ended.error_traceback
+    FROM ended WHERE {attempts}.token = :token
+)
+SELECT {job}, is_tallied, is_crowded FROM ended
+"""
+
+# Guards: this attempt is the open one; its group has a tally of the job's generation that nobody is at and
+# that has room, and the job is not the first that fails. The tally's row is locked after the job's.
+# Writes the tally, the job and its attempt. Returns the job.
+_FINISH_TALLIED = """
+WITH open AS MATERIALIZED (
+    SELECT group_id, generation FROM {jobs}
+    WHERE id = :id AND token = :token
+    FOR UPDATE
+), tally AS MATERIALIZED (
+    SELECT group_id, slot FROM {tallies} JOIN open USING (group_id, generation)
+    WHERE room > 0{tally_guard}
+    ORDER BY (slot + PG_BACKEND_PID()) % {slots} LIMIT 1
+    FOR UPDATE OF {tallies} SKIP LOCKED
+), tallied AS (
+    UPDATE {tallies} SET {counter} = {counter} + 1, room = room - 1
+    FROM tally
+    WHERE {tallies}.group_id = tally.group_id AND {tallies}.slot = tally.slot
+    RETURNING room
+), ended AS (
+    UPDATE {jobs} SET
+        state = '{state}', reason = :reason, token = NULL, copy_waiting = FALSE, finished_at = {now},
+        error_type = :error_type, error_message = :error_message,
+        error_traceback = :error_traceback{message}
+    FROM tallied WHERE id = :id
     RETURNING {job}
 ), closed AS (
     UPDATE {attempts} SET

@@ -116,6 +116,9 @@ class PlainValues:
             "progress_text": self._text(progress.text),
         }
 
+    def group(self, group_id: str) -> dict[str, Any]:
+        return {"group_id": self._key(group_id)}
+
     def job(self, row: Sequence[Any]) -> JobRecord:
         """The job in a row that a statement returned."""
         return self._records.load(convert(row, self._loads))

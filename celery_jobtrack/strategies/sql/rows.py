@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert
@@ -11,6 +12,7 @@ from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.state import FINAL, EventKind, JobState
 from celery_jobtrack.strategies.sql.driver import DriverConnection
+from celery_jobtrack.strategies.sql.schema import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -110,7 +112,16 @@ class SqlRows:
         if lock:
             self._take_clock(row)
         found: GroupRecord = self._maps.group.load(row)
+        if lock and row[len(self._maps.group.columns)]:
+            return self._gathered(found)
         return found
+
+    def _gathered(self, group: GroupRecord) -> GroupRecord:
+        """A locked group with all that was tallied."""
+        assert self._sql.gather_tallies is not None
+        ended = self.execute(self._sql.gather_tallies, {"group_id": group.id})
+        assert ended is not None
+        return group.evolve(totals=replace(group.totals, **dict(zip(ENDED, ended, strict=True))))
 
     def insert_group(self, group: GroupRecord) -> None:
         self._driver.write(self._sql.insert_group, self._maps.group.dump(group))

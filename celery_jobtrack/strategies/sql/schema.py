@@ -3,7 +3,8 @@
 Some columns hold nothing of their own; ``records.py`` derives them. They are null wherever nobody looks for
 the row, so that an index on them stays as small as what is due, also on MySQL, which has no partial indexes:
 ``jobs.due_at`` and ``jobs.expiring_at`` while a job is queued, ``events.pending`` until an event is
-delivered. ``groups.progress_every`` tells statements what the callbacks want.
+delivered. ``groups.progress_every`` tells statements what the callbacks want. ``tallies`` and
+``groups.reserved`` are explained in ``tallies.py``.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ class Schema:
         self.tags = self._tags()
         self.attempts = self._attempts()
         self.groups = self._groups()
+        self.tallies = self._tallies()
         self.fillers = self._fillers()
         self.events = self._events()
         self.workers = self._workers()
@@ -222,6 +224,7 @@ class Schema:
             Column("closed_at", Moment),
             Column("progress_every", Integer, nullable=False, server_default="0"),
             Column("callbacks", Callbacks),
+            Column("reserved", BigInteger, nullable=False, server_default="0"),
             self._unique("groups", "id", "id"),
             self._unique("groups", "key", "key"),
         )
@@ -236,6 +239,18 @@ class Schema:
             where="state = 'CANCELLED' AND completed_at IS NULL",
         )
         return groups
+
+    def _tallies(self) -> Table:
+        return self._table(
+            "tallies",
+            Column("group_id", Key, nullable=False),
+            Column("slot", Integer, nullable=False, autoincrement=False),
+            Column("generation", BigInteger, nullable=False),
+            Column("failed_before", Boolean, nullable=False),
+            Column("room", BigInteger, nullable=False),
+            *(Column(name, BigInteger, nullable=False) for name in ENDED),
+            PrimaryKeyConstraint("group_id", "slot", name=f"pk_{self.prefix}tallies"),
+        )
 
     def _fillers(self) -> Table:
         return self._table(
@@ -295,7 +310,9 @@ class Schema:
         )
 
 
-_TOTALS = ("total", "succeeded", "failed", "revoked", "skipped")
+ENDED = ("succeeded", "failed", "revoked", "skipped")
+"""Of a group's counters those of members that have ended."""
+_TOTALS = ("total", *ENDED)
 
 
 def _seq() -> Column[int]:

@@ -13,16 +13,19 @@ from sqlalchemy import true as sql_true
 from sqlalchemy.dialects import postgresql, sqlite
 
 from celery_jobtrack.model.state import JobState
+from celery_jobtrack.strategies.sql.plain_statements import PlainStatements
 from celery_jobtrack.strategies.sql.records import RecordMaps
+from celery_jobtrack.strategies.sql.tallies import with_tallies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Column, ColumnElement, Executable, Insert, Select, Table, Update
+    from sqlalchemy import Column, ColumnElement, Executable, FromClause, Insert, Select, Table, Update
 
     from celery_jobtrack.model.state import GroupState
     from celery_jobtrack.strategies.sql.clock import Clock
     from celery_jobtrack.strategies.sql.driver import Compiled
+    from celery_jobtrack.strategies.sql.plain_statements import PlainStatement
     from celery_jobtrack.strategies.sql.schema import Schema
 
 
@@ -67,10 +70,7 @@ class Statements:
         self.attempt = select(*maps.attempt.columns).where(attempts.c.token == bindparam("of_token"))
         self.insert_attempt = insert(attempts).inline()
 
-        group = select(*maps.group.columns).where(groups.c.id == bindparam("of_id"))
-        self.group = group
-        self.locked_group = group.add_columns(*with_clock).with_for_update()
-        """Locks a group's row to the end of the transaction; the server's clock is its last column."""
+        self._read_groups(schema, with_clock, dialect)
         self.group_id_of_key = select(groups.c.id).where(groups.c.key == bindparam("of_key"))
         self.insert_group = insert(groups).inline()
         self.count_members = (
@@ -134,6 +134,24 @@ class Statements:
         self.compiled: dict[tuple[Executable, tuple[str, ...]], Compiled] = {}
         """What ``DriverConnection`` has compiled of them."""
         self._updates: dict[tuple[Table, frozenset[str]], Update] = {}
+
+    def _read_groups(self, schema: Schema, with_clock: list[ColumnElement[int]], dialect: str) -> None:
+        maps, groups = self.maps, schema.groups
+        self.group_columns: Sequence[ColumnElement[Any]] = maps.group.columns
+        self.groups_from: FromClause = groups
+        """To read groups without locking them, for ``maps.group``."""
+        self.gather_tallies: PlainStatement | None = None
+        """Takes what is tallied elsewhere into a group's row, once that is locked."""
+        if dialect == "postgresql":
+            self.group_columns, self.groups_from = with_tallies(schema, maps.group.columns)
+            self.gather_tallies = PlainStatements(schema, maps).gather_tallies
+        by_id = groups.c.id == bindparam("of_id")
+        self.group = select(*self.group_columns).select_from(self.groups_from).where(by_id)
+        self.locked_group = (
+            select(*maps.group.columns, groups.c.reserved, *with_clock).where(by_id).with_for_update()
+        )
+        """Locks a group's row to the end of the transaction; how much of it is reserved for tallies follows
+        its columns, and the server's clock is the last one."""
 
     def update(self, table: Table, columns: Iterable[str]) -> Update:
         """Writes some columns of the row that ``of_it`` identifies; the same statement every time."""

@@ -1,4 +1,4 @@
--- uses: change
+-- uses: holding
 -- Hold the group's completion open. Guard: it takes members. Repeated, it renews.
 -- ARGV: 2 claimant, 3 group, 4 token, 5 microseconds
 -- Writes the group. Gives [1, numbers, texts, event], or [why not, texts].

@@ -1,4 +1,4 @@
--- uses: change
+-- uses: holding
 -- Let go of a hold, and complete the group if it is done.
 -- ARGV: 2 claimant, 3 group, 4 token
 -- Writes the group, events. Gives [1, numbers, texts, event] or [101].

@@ -11,12 +11,7 @@ local BLOCK = 2000  -- values in one command: Lua's stack has room for some thou
 local of_group, flags = ARGV[2], ARGV[3]
 if of_group ~= '' then open_group(of_group) end
 
-local new, new_ids, again, created, values, sets = {}, {}, {}, {}, {}, {}
-
-local function set(key, value)
-  sets[#sets + 1] = root .. key
-  sets[#sets + 1] = value
-end
+local new, new_ids, again, created, values, messages = {}, {}, {}, {}, {}, {}
 
 for number = 1, #flags do
   local id, flag, created_now = ARGV[3 * number + 1], flags:byte(number) - 48, 0
@@ -33,7 +28,10 @@ for number = 1, #flags do
       again[#again + 1] = {id, job, places(job)}
       created_now = 1
     end
-    if created_now == 1 and flag % 2 == 1 then set(':b:' .. id, ARGV[3 * number + 3]) end
+    if created_now == 1 and flag % 2 == 1 then
+      messages[#messages + 1] = root .. ':b:' .. id
+      messages[#messages + 1] = ARGV[3 * number + 3]
+    end
   end
   created[number] = created_now
 end
@@ -82,13 +80,14 @@ for place, job in ipairs(new) do
     file_later(':d:' .. is[2], is[3], id)
   end
   if is[4] then file_later(':x', is[4], id) end
-  values[id] = job_value(job)
-  set(':j:' .. id, values[id])
+  values[id] = write_job(id, job)
 end
 for key, its in pairs(entries) do
   for at = 1, #its, BLOCK do call('ZADD', root .. key, unpack(its, at, math.min(at + BLOCK - 1, #its))) end
 end
-for at = 1, #sets, BLOCK do call('MSET', unpack(sets, at, math.min(at + BLOCK - 1, #sets))) end
+for at = 1, #messages, BLOCK do
+  call('MSET', unpack(messages, at, math.min(at + BLOCK - 1, #messages)))
+end
 if group and #new + #again > 0 then save_group() end
 
 local answer = {1}

@@ -60,23 +60,6 @@ local function is_filling()
   return false
 end
 
--- Change the group's holds: those that have run out go with it.
-local function set_hold(token, till)
-  local holds, some = {}, false
-  for holder, its in pairs(group[G.fillers] or {}) do
-    if its > now and holder ~= token then holds[holder], some = its, true end
-  end
-  if till then holds[token], some = till, true end
-  group[G.fillers] = some and holds or nil
-end
-
--- Hold the group's completion open. A filler that dies must not keep it waiting for its next regular check.
-local function hold(token, duration)
-  local till = now + duration
-  set_hold(token, till)
-  group[G.next_check_at] = math.min(group[G.next_check_at] or till, till)
-end
-
 local function microseconds(seconds)
   return math.floor(seconds * 1000000 + 0.5)
 end
@@ -88,20 +71,17 @@ local function refuses_members()
   if group[G.completed_at] and not group[G.standing] then return SAY.completed_group end
 end
 
--- The first generation whose members the totals count.
-local function base_generation()
-  return group[G.base_generation] or group[G.generation]
-end
-
--- Whether a member of this generation is counted in the totals.
+-- Whether a member of this generation is counted in the totals: from the base generation to the present.
 local function counts(generation)
-  return generation and generation >= base_generation() and generation <= group[G.generation]
+  if not group or not generation then return false end
+  local present = group[G.generation]
+  return generation == present or generation < present and generation >= (group[G.base_generation] or present)
 end
 
 -- Begin the next generation of a group that is over: with the members that it has, or with none.
 local function reopen(keep_totals)
   if keep_totals then
-    group[G.base_generation] = base_generation()
+    group[G.base_generation] = group[G.base_generation] or group[G.generation]
   else
     for offset = 0, 4 do
       group[G.earlier_total + offset] = group[G.earlier_total + offset] + group[G.total + offset]
@@ -120,17 +100,12 @@ local function reopen(keep_totals)
   group[G.incomplete] = nil
 end
 
--- Something is outstanding: look at the group again in time.
-local function expect()
-  group[G.idle_since] = nil
-  group[G.next_check_at] = group[G.next_check_at] or now + microseconds(group[G.time_to_check])
-end
-
 -- Count new members in. A completed standing group begins its next generation.
 local function join(count)
   if group[G.completed_at] then reopen(false) end
   group[G.total] = group[G.total] + count
-  expect()
+  group[G.idle_since] = nil
+  group[G.next_check_at] = group[G.next_check_at] or now + microseconds(group[G.time_to_check])
 end
 
 -- An event that the operation causes: of its kind, and for some a step, an outcome, a job.
@@ -143,21 +118,6 @@ local function mark_started()
   if group[G.state] ~= GROUP.AWAITING or group[G.started_at] then return end
   group[G.state], group[G.started_at] = GROUP.RUNNING, now
   announce(KIND.STARTED)
-end
-
--- An event of the group's end must not come before that of its start.
-local function mark_started_first()
-  if group[G.started_at] then return end
-  group[G.started_at] = now
-  if group[G.state] == GROUP.AWAITING then group[G.state] = GROUP.RUNNING end
-  announce(KIND.STARTED)
-end
-
--- What a group that completes has come to.
-local function outcome_of_group()
-  if group[G.first_failure] or group[G.incomplete] then return GROUP_OUTCOME.FAILED end
-  if group[G.state] == GROUP.CANCELLED then return GROUP_OUTCOME.CANCELLED end
-  return group[G.failed] + group[G.revoked] > 0 and GROUP_OUTCOME.FAILED or GROUP_OUTCOME.SUCCEEDED
 end
 
 -- Complete the group if nothing holds it open; otherwise say when to look again.
@@ -179,7 +139,15 @@ local function settle_up()
     end
   end
   if not group[G.started_at] then announce(KIND.STARTED) end
-  announce(KIND.COMPLETED, 0, outcome_of_group())
+  local outcome = GROUP_OUTCOME.SUCCEEDED
+  if group[G.first_failure] or group[G.incomplete] then
+    outcome = GROUP_OUTCOME.FAILED
+  elseif cancelled then
+    outcome = GROUP_OUTCOME.CANCELLED
+  elseif group[G.failed] + group[G.revoked] > 0 then
+    outcome = GROUP_OUTCOME.FAILED
+  end
+  announce(KIND.COMPLETED, 0, outcome)
   if not cancelled then group[G.state] = GROUP.COMPLETED end
   group[G.started_at], group[G.completed_at] = group[G.started_at] or now, now
   group[G.idle_since], group[G.next_check_at] = nil, nil
@@ -187,17 +155,21 @@ local function settle_up()
   if group[G.needs_closing] then group[G.next_check_at] = now + microseconds(group[G.time_to_check]) end
 end
 
--- Whether a group that is over waits for what follows its completion.
-local function awaits_closing()
-  return group[G.needs_closing] and not group[G.closed_at]
+-- An event on the way to the end, which must not come before that of the start.
+local function tell(kind, step, job_id)
+  if not group[G.started_at] then
+    group[G.started_at] = now
+    if group[G.state] == GROUP.AWAITING then group[G.state] = GROUP.RUNNING end
+    announce(KIND.STARTED)
+  end
+  announce(kind, step, nil, job_id)
 end
 
 -- Something failed for good: tell it once in a generation, and cancel what is left if that is wanted.
 local function fail(job_id)
   if group[G.tells_failure] and not group[G.failure_told] then
     group[G.failure_told] = true
-    mark_started_first()
-    announce(KIND.FAILED, 0, nil, job_id)
+    tell(KIND.FAILED, 0, job_id)
   end
   if group[G.cancels_on_failure] then group[G.state], group[G.next_check_at] = GROUP.CANCELLED, now end
 end
@@ -217,8 +189,7 @@ local function count_end(job_id, state)
     local step = group[G.total] - outstanding()
     if step % every == 0 and step > (group[G.progressed] or 0) then
       group[G.progressed] = step
-      mark_started_first()
-      announce(KIND.PROGRESSED, step)
+      tell(KIND.PROGRESSED, step)
     end
   end
   settle_up()

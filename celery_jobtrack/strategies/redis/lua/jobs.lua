@@ -76,13 +76,6 @@ local function remove_by_order(seq, id)
   if emptied then call('ZREM', root .. ':tp', emptied) end
 end
 
--- Remove the entry of an end, which has its share in how many have succeeded.
-local function remove_end(state, number, id)
-  local emptied = remove_from(':e:' .. state, number, id)
-  if emptied then call('ZREM', root .. ':ep:' .. state, emptied) end
-  if state == STATE.SUCCESS then call('HINCRBY', root, 'succeeded', -1) end
-end
-
 local function close_for(worker, id)
   call('ZREM', root .. ':o:' .. worker, id)
   if call('EXISTS', root .. ':o:' .. worker) == 0 then call('SREM', root .. ':o', worker) end
@@ -99,17 +92,11 @@ end
 
 local closed_before
 
--- The job as it lies in its key.
-local function job_value(job)
+local function write_job(id, job)
   local state, generation = job[J.state], job[J.generation] or false
   job[J.state], job[J.generation] = nil, nil
   local raw = pack({state, generation, job})
   job[J.state], job[J.generation] = state, generation or nil
-  return raw
-end
-
-local function write_job(id, job)
-  local raw = job_value(job)
   call('SET', root .. ':j:' .. id, raw)
   return raw
 end

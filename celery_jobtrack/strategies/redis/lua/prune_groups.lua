@@ -1,4 +1,4 @@
--- uses: groups
+-- uses: closing
 -- Remove groups that completed before a time, with the events that were given up.
 -- Guards: no event is pending, no member is left, and what follows the completion is done.
 -- ARGV: 2 time, 3 limit, 4 where to begin, 5 how many to look at

@@ -1,4 +1,4 @@
--- uses: jobs groups
+-- uses: ends groups
 -- Remove jobs that ended in one state before a time, oldest first by their end, with all that is theirs.
 -- Guards: never one that is counted in a generation that is not over, nor one whose group has an event
 -- to deliver, nor one whose eta is not before then: its message is still to come. Groups' counters stay.

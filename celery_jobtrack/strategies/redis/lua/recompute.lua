@@ -1,4 +1,4 @@
--- uses: change
+-- uses: change closing
 -- Mend a group's counters, and complete what is done. One that is over is only looked at again while what
 -- follows its completion is not done.
 -- Guards: it is not over; the counters are mended only if nothing has changed since they were counted.

@@ -1,10 +1,18 @@
--- uses: transition
--- A job that did not succeed runs again: what redrive and enqueue_many share. model/moves.py and
--- model/group.py, once more. Its group is the one in hand. First it is computed, then written.
+-- uses: transition ends
+-- A job that did not succeed runs again: what redrive and enqueue_many share. These are the rules of
+-- redrive in model/moves.py and model/group.py, once more. Its group is the one in hand. First it is
+-- computed, then written.
 
 -- Whether its group forbids it: none of the members of one that is being cancelled can run again.
 local function refuses_redrive()
   return group and group[G.state] == GROUP.CANCELLED and not group[G.completed_at]
+end
+
+-- Number new members in the order of their recording: the number is a member's place in the index.
+local function number_members(jobs)
+  local next_number = group[G.members]
+  for place, job in ipairs(jobs) do job[J.member] = next_number + place - 1 end
+  group[G.members], group[G.left] = next_number + #jobs, group[G.left] + #jobs
 end
 
 -- Queue the job as the next run of the same id, and take it out of what its group has counted as ended.
@@ -21,7 +29,7 @@ local function redrive(job)
   job[J.cancel_requested] = nil
   if not group then return false end
   if group[G.completed_at] and not group[G.standing] then reopen(true) end
-  if group[G.completed_at] or not is_counted(job) then
+  if group[G.completed_at] or not counts(job[J.generation]) then
     -- A new member of what a standing group does now. It stays where it is in the index, so that a count
     -- of this generation has to begin there.
     join(1)
@@ -33,7 +41,8 @@ local function redrive(job)
   end
   local counter = G.succeeded + ended_in - STATE.SUCCESS
   group[counter] = group[counter] - 1
-  expect()
+  group[G.idle_since] = nil
+  group[G.next_check_at] = group[G.next_check_at] or now + microseconds(group[G.time_to_check])
   return false
 end
 

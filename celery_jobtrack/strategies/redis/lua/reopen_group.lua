@@ -1,4 +1,4 @@
--- uses: change
+-- uses: holding
 -- Begin the next generation of a group that is over, and hold it open; one that is not over is only held.
 -- Guard: it is not being cancelled.
 -- ARGV: 2 claimant, 3 group, 4 token, 5 microseconds, 6 '1' if its members stay counted

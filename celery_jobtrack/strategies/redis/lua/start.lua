@@ -35,19 +35,18 @@ else
   open_group(job[J.group_id])
 end
 
-local function is_cancelled()
-  if group and group[G.state] == GROUP.CANCELLED then return true end
-  for _, other in ipairs(ARGV[10] and unpacked(ARGV[10]) or {}) do
+local group_cancelled = group and group[G.state] == GROUP.CANCELLED
+if ARGV[10] and not group_cancelled then
+  for _, other in ipairs(unpacked(ARGV[10])) do
     local its = call('GET', root .. ':g:' .. other)
-    if its and unpacked(its)[G.state] == GROUP.CANCELLED then return true end
+    group_cancelled = group_cancelled or its and unpacked(its)[G.state] == GROUP.CANCELLED
   end
-  return false
 end
 
 local refusal, reason
 if cancelled then
   refusal, reason = REFUSAL.CANCELLED, REASON.CANCELLED
-elseif is_cancelled() then
+elseif group_cancelled then
   refusal, reason = REFUSAL.GROUP_CANCELLED, REASON.GROUP_CANCELLED
 elseif job[J.expires_at] and now > job[J.expires_at] then
   refusal, reason = REFUSAL.EXPIRED, REASON.EXPIRED

@@ -18,24 +18,12 @@ local function join_if_open(job)
   end
 end
 
--- Whether the job is counted in its group's totals.
-local function is_counted(job)
-  return group and counts(job[J.generation])
-end
-
 local function start_group(job)
-  if is_counted(job) then mark_started() end
+  if counts(job[J.generation]) then mark_started() end
 end
 
 local function end_job(job, reason)
   job[J.reason], job[J.finished_at] = reason, now
-end
-
--- Number new members in the order of their recording: the number is a member's place in the index.
-local function number_members(jobs)
-  local next_number = group[G.members]
-  for place, job in ipairs(jobs) do job[J.member] = next_number + place - 1 end
-  group[G.members], group[G.left] = next_number + #jobs, group[G.left] + #jobs
 end
 
 -- Write the job, and its group with what the move means to it. Gives the job's value and the event
@@ -43,7 +31,7 @@ end
 local function commit(id, job, was, claimant)
   local state = job[J.state]
   local group_changed = #causes > 0
-  if is_counted(job) then
+  if counts(job[J.generation]) then
     if was[1] ~= state then
       local before, after = live_counter(was[1]), live_counter(state)
       if before and group[before] > 0 then group[before] = group[before] - 1 end
@@ -57,7 +45,8 @@ local function commit(id, job, was, claimant)
   end
   local enters = group and not was[1]
   if enters then
-    number_members({job})
+    job[J.member] = group[G.members]
+    group[G.members], group[G.left] = group[G.members] + 1, group[G.left] + 1
     group_changed = true
   end
   local raw = save_job(id, job, was)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 revision = "0003"
 down_revision = "0002"
+
+MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_row_format": "DYNAMIC"}
+ENDED = ("succeeded", "failed", "revoked", "skipped")
 
 
 def upgrade(op: Operations, prefix: str) -> None:
@@ -31,9 +34,23 @@ def upgrade(op: Operations, prefix: str) -> None:
     every: sa.Column[int] = sa.Column("progress_every", sa.Integer(), nullable=False, server_default="0")
     op.add_column(groups, every)
     op.add_column(groups, sa.Column("callbacks", Callbacks))
+    reserved: sa.Column[int] = sa.Column("reserved", sa.BigInteger(), nullable=False, server_default="0")
+    op.add_column(groups, reserved)
     table = sa.table(groups, sa.column("generation"), sa.column("base_generation"))
     # Until now every generation was counted alone.
     op.execute(sa.update(table).values(base_generation=table.c.generation))
+
+    op.create_table(
+        f"{prefix}tallies",
+        sa.Column("group_id", Key, nullable=False),
+        sa.Column("slot", sa.Integer(), nullable=False, autoincrement=False),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("failed_before", sa.Boolean(), nullable=False),
+        sa.Column("room", sa.BigInteger(), nullable=False),
+        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ENDED),
+        sa.PrimaryKeyConstraint("group_id", "slot", name=f"pk_{prefix}tallies"),
+        **MYSQL,
+    )
 
     step: sa.Column[int] = sa.Column("step", sa.BigInteger(), nullable=False, server_default="0")
     with op.batch_alter_table(events) as batch:

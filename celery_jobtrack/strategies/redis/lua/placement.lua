@@ -1,0 +1,121 @@
+-- uses: jobs groups
+-- What belongs into which index: for the doctor, who finds entries that do not, and removes them.
+
+local function page_of(number) return math.floor(number / C.page) end
+
+local function load_group_of(id)
+  local raw = call('GET', root .. ':g:' .. id)
+  return raw and unpacked(raw) or nil
+end
+
+-- By the name of an index behind the root: whether an entry belongs there. An index may be the last word of
+-- ids that contain colons, so that names are taken apart from their ends.
+local BELONGS = {
+  t = function(rest, id)
+    local job = load_job(id)
+    return job and page_of(job[J.seq]) == tonumber(rest)
+  end,
+  tp = function(_, page) return call('EXISTS', root .. ':t:' .. page) == 1 end,
+  s = function(rest, id)
+    local job = load_job(id)
+    return job and job[J.state] == tonumber(rest)
+  end,
+  e = function(rest, id)
+    local state, page = rest:match('^(%d+):(%d+)$')
+    local job = load_job(id)
+    return job and job[J.state] == tonumber(state) and page_of(job[J.ended]) == tonumber(page)
+  end,
+  ep = function(rest, page) return call('EXISTS', root .. ':e:' .. rest .. ':' .. page) == 1 end,
+  d = function(rest, id)
+    local is = places(load_job(id))
+    return is[3] and is[2] == rest
+  end,
+  x = function(_, id) return places(load_job(id))[4] end,
+  o = function(rest, id)
+    if rest == '' then return call('EXISTS', root .. ':o:' .. id) == 1 end
+    return places(load_job(id))[5] == rest
+  end,
+  m = function(rest, id)
+    local of_group, page = rest:match('^(.*):(%d+)$')
+    local job = load_job(id)
+    return job and job[J.group_id] == of_group and job[J.member] and page_of(job[J.member]) == tonumber(page)
+  end,
+  G = function(rest, id)
+    local its = load_group_of(id)
+    return its and (rest == '' or its[G.state] == tonumber(rest))
+  end,
+  gd = function(_, id)
+    local its = load_group_of(id)
+    return its and its[G.next_check_at]
+  end,
+  gc = function(_, id)
+    local its = load_group_of(id)
+    return its and its[G.state] == GROUP.CANCELLED and not its[G.completed_at]
+  end,
+  go = function(_, id)
+    local its = load_group_of(id)
+    return its and its[G.completed_at]
+  end,
+  k = function(_, key)
+    local id = call('HGET', root .. ':k', key)
+    local texts = id and call('GET', root .. ':c:' .. id)
+    return texts and unpacked(texts)[1] == key
+  end,
+  vd = function(_, id) return call('EXISTS', root .. ':ge:' .. id) == 1 end,
+}
+
+-- The kind of a key, and what stands behind it.
+local function named(suffix)
+  return suffix:match('^:(%a+):?(.*)$')
+end
+
+local function belongs(suffix, member)
+  local kind, rest = named(suffix)
+  return BELONGS[kind](rest, member)
+end
+
+-- In which indexes a job is missing, or stands with another number than its own: their kinds.
+local function lacks(id, job)
+  local is, state, missing = places(job), job[J.state], {}
+  local function want(key, score)
+    local its = call('ZSCORE', root .. key, id)
+    if not its or score and tonumber(its) ~= score then missing[#missing + 1] = key:match('^:(%a+)') end
+  end
+  want(':t:' .. page_of(job[J.seq]), job[J.seq])
+  if not call('ZSCORE', root .. ':tp', page_of(job[J.seq])) then missing[#missing + 1] = 'tp' end
+  if state ~= STATE.SUCCESS then want(':s:' .. state, job[J.seq]) end
+  if state >= STATE.SUCCESS and job[J.ended] then
+    want(':e:' .. state .. ':' .. page_of(job[J.ended]))
+    if not call('ZSCORE', root .. ':ep:' .. state, page_of(job[J.ended])) then missing[#missing + 1] = 'ep' end
+  end
+  if is[3] then
+    want(':d:' .. is[2], is[3])
+    if call('HEXISTS', root .. ':q', is[2]) == 0 then missing[#missing + 1] = 'q' end
+  end
+  if is[4] then want(':x', is[4]) end
+  if is[5] then
+    want(':o:' .. is[5])
+    if call('SISMEMBER', root .. ':o', is[5]) == 0 then missing[#missing + 1] = 'o' end
+  end
+  if job[J.member] and call('EXISTS', root .. ':g:' .. job[J.group_id]) == 1 then
+    want(':m:' .. job[J.group_id] .. ':' .. page_of(job[J.member]))
+  end
+  return missing
+end
+
+-- In which indexes a group is missing, or stands with another number than its own: their kinds.
+local function group_lacks(id, its, texts)
+  local missing = {}
+  local function want(key, score)
+    local found = call('ZSCORE', root .. key, id)
+    if not found or tonumber(found) ~= score then missing[#missing + 1] = key:match('^:(%a+)') end
+  end
+  want(':G', its[G.seq])
+  if its[G.state] ~= GROUP.COMPLETED then want(':G:' .. its[G.state], its[G.seq]) end
+  if its[G.next_check_at] then want(':gd', its[G.next_check_at]) end
+  if its[G.completed_at] then want(':go', its[G.completed_at]) end
+  if its[G.state] == GROUP.CANCELLED and not its[G.completed_at] then want(':gc', its[G.seq]) end
+  local key = texts and unpacked(texts)[1]
+  if key and call('HGET', root .. ':k', key) ~= id then missing[#missing + 1] = 'k' end
+  return missing
+end

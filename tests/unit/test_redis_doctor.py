@@ -1,0 +1,469 @@
+"""Each fault that keys can have: made by hand, found, mended, and gone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgpack
+import pytest
+
+from celery_jobtrack.config import Settings
+from celery_jobtrack.model.fault import FaultKind as K
+from celery_jobtrack.model.group import GROUP_TASK, Totals
+from celery_jobtrack.model.requests import EnqueueRequest, JobQuery, Origin
+from celery_jobtrack.model.state import GroupState, JobState, Outcome, Reason
+from celery_jobtrack.strategies.redis import faults
+from celery_jobtrack.strategies.redis.fields import ATTEMPT, GROUP, JOB, STATES
+from celery_jobtrack.strategies.redis.packing import to_microseconds
+from celery_jobtrack.testing import steps
+from celery_jobtrack.tracking.doctor import Doctor
+from celery_jobtrack.tracking.tracker import Tracker
+from tests.unit.tracking_fixtures import RememberingPorts
+
+ROOT = "{jobtrack:default}"
+
+
+class Ward:
+    """A store, a hand in its keys, and a doctor."""
+
+    def __init__(self, store: Any, client: Any) -> None:
+        self.store = store
+        self.client = client
+        self.ports = RememberingPorts()
+        self.tracker = Tracker(store, self.ports)
+        self.doctor = Doctor(self.tracker, Settings(), pause=0.0)
+        store.register_worker(steps.WORKER, 1e6)
+
+    def faults(self):
+        return [finding.fault for finding in self.doctor.examine().findings]
+
+    def kinds(self):
+        return [fault.kind for fault in self.faults()]
+
+    def is_cured_of(self, *kinds):
+        before = self.snapshot()
+        found = self.faults()
+        assert sorted(fault.kind for fault in found) == sorted(kinds), found
+        assert self.snapshot() == before, "looking has changed something"
+        diagnosis = self.doctor.examine(repair=True)
+        assert diagnosis.is_well, diagnosis.findings
+        assert self.faults() == []
+        return True
+
+    def snapshot(self):
+        # The list of queues is kept by whoever asks which are overdue.
+        return {key: self.client.dump(key) for key in self.client.scan_iter() if not key.endswith(b":q")}
+
+    def key(self, name):
+        return f"{ROOT}{name}"
+
+    def delete(self, name):
+        assert self.client.delete(self.key(name)), f"there is no {name}"
+
+    def change_job(self, job_id, state=None, **values):
+        key = self.key(f":j:{job_id}")
+        job = msgpack.unpackb(self.client.get(key), raw=True, strict_map_key=False)
+        job[0] = job[0] if state is None else STATES[state]
+        for name, value in values.items():
+            job[2][JOB[name]] = value
+        self.client.set(key, msgpack.packb(job, use_bin_type=False))
+
+    def change_attempt(self, job_id, **values):
+        key = self.key(f":j:{job_id}")
+        job = msgpack.unpackb(self.client.get(key), raw=True, strict_map_key=False)
+        attempt = job[2][JOB["attempt"]]
+        attempt = dict(enumerate(attempt, 1)) if isinstance(attempt, list) else attempt
+        attempt.update({ATTEMPT[name]: value for name, value in values.items()})
+        job[2][JOB["attempt"]] = attempt
+        self.client.set(key, msgpack.packb(job, use_bin_type=False))
+
+    def change_group(self, group_id, **values):
+        key = self.key(f":g:{group_id}")
+        group = msgpack.unpackb(self.client.get(key), raw=True, strict_map_key=False)
+        group = dict(enumerate(group, 1)) if isinstance(group, list) else group
+        for name, value in values.items():
+            if value is None:
+                group.pop(GROUP[name], None)
+            else:
+                group[GROUP[name]] = value
+        self.client.set(key, msgpack.packb(group, use_bin_type=False))
+
+
+@pytest.fixture
+def ward(redis_store, redis_client):
+    return Ward(redis_store, redis_client)
+
+
+def members(ward, *, ended=2, queued=1, group_id="g", **about):
+    steps.group(ward.store, group_id, **about)
+    for number in range(ended + queued):
+        steps.enqueue(ward.store, f"{group_id}-{number}", group_id=group_id)
+    for number in range(ended):
+        steps.run(ward.store, f"{group_id}-{number}", group_id=group_id)
+
+
+@pytest.fixture
+def busy(ward, redis_clock):
+    """A store with something of everything."""
+    store = ward.store
+    members(ward, ended=3, queued=2, group_id="standing", key="key")
+    members(ward, ended=3, queued=0, group_id="over")
+    steps.batch(store, "open")
+    steps.group(store, "idle", settle_after=10)
+    steps.enqueue(store, "i", group_id="idle")
+    steps.run(store, "i", group_id="idle")
+    steps.group(store, "held")
+    store.begin_filling("held", "token", 30)
+    steps.group(store, "cancelled")
+    steps.enqueue(store, "c", group_id="cancelled")
+    store.cancel_group("cancelled")
+    hour = store.now() + timedelta(hours=1)
+    steps.enqueue(store, "late", tags=("red", "blue"), eta=hour, expires_at=hour, queue="other:queue")
+    steps.enqueue(store, "running")
+    steps.start(store, "running", "r1")
+    ends = {
+        Outcome.FAILURE: Reason.ERROR,
+        Outcome.REVOKED: Reason.TERMINATED,
+        Outcome.SKIPPED: Reason.IGNORED,
+    }
+    for outcome, reason in ends.items():
+        steps.enqueue(store, f"{outcome}")
+        steps.start(store, f"{outcome}", f"t-{outcome}")
+        steps.finish(store, f"{outcome}", f"t-{outcome}", outcome, reason=reason)
+    steps.enqueue(store, "retried")
+    steps.start(store, "retried", "x1")
+    steps.retry(store, "retried", "x1")
+    steps.start(store, "retried", "x2", retries=1)
+    return ward
+
+
+def test_doctor_finds_nothing_where_everything_was_done_by_transitions(busy):
+    diagnosis = busy.doctor.examine()
+    assert diagnosis.findings == ()
+    assert diagnosis.examined >= 22
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_doctor_looks_at_large_indexes_in_pieces(busy, monkeypatch, size):
+    monkeypatch.setattr(faults, "KEYS", size)
+    monkeypatch.setattr(faults, "ENTRIES", size)
+    monkeypatch.setattr(faults, "PAGES", 1)
+    for number in range(600):
+        steps.enqueue(busy.store, f"many{number}", group_id="standing")
+    assert busy.faults() == []
+    busy.client.zadd(busy.key(":s:1"), {"nobody": 5})
+    busy.client.zrem(busy.key(":s:1"), "many300")
+    busy.client.hset(busy.key(":k"), "wrong", "standing")
+    assert busy.is_cured_of(K.INDEX, K.INDEX, K.INDEX)
+
+
+# -- a record that is gone leaves its entries ---------------------------------------------------------
+
+
+def test_doctor_removes_what_a_deleted_job_has_left(busy):
+    busy.delete(":j:standing-3")
+    found = [(fault.kind, fault.text) for fault in busy.faults()]
+    # Its order, its state, its queue, its group, and its message.
+    assert sorted(kind for kind, _ in found) == sorted([K.COUNTERS, K.ORPHAN, *[K.INDEX] * 4]), found
+    assert busy.is_cured_of(*[kind for kind, _ in found])
+    assert steps.the_group(busy.store, "standing").totals == Totals(total=4, succeeded=3)
+
+
+def test_doctor_removes_what_a_deleted_job_has_left_that_succeeded(busy):
+    before = busy.store.counts()[JobState.SUCCESS]
+    busy.delete(":j:over-0")
+    assert busy.is_cured_of(K.INDEX, K.INDEX, K.INDEX)
+    assert busy.store.counts()[JobState.SUCCESS] == before - 1
+
+
+def test_doctor_removes_what_a_deleted_job_has_left_that_ran(busy):
+    busy.delete(":j:retried")
+    assert busy.is_cured_of(K.INDEX, K.INDEX, K.INDEX, K.ORPHAN, K.ORPHAN)
+    assert not busy.store.open_attempts(steps.WORKER.id, 10)[1:]
+
+
+def test_doctor_removes_what_a_deleted_group_has_left(busy, redis_clock):
+    steps.all_events(busy.store, redis_clock)
+    busy.delete(":g:over")
+    # Its texts, two entries, and three members that are counted nowhere.
+    kinds = [K.ORPHAN, K.INDEX, K.INDEX, K.NO_GROUP, K.NO_GROUP, K.NO_GROUP]
+    assert busy.is_cured_of(*kinds)
+    assert steps.the_job(busy.store, "over-0").generation is None
+
+
+# -- a record that is in no index ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("index", "entry"),
+    [
+        (":t:0", "late"), (":s:1", "late"), (":d:other:queue", "late"), (":x", "late"), (":tp", "0"),
+        (":s:3", "running"), (":o:worker-1", "running"), (":s:6", "FAILURE"), (":e:6:0", "FAILURE"),
+        (":e:5:0", "over-1"), (":ep:5", "0"), (":m:standing:0", "standing-4"),
+        (":G", "open"), (":G:1", "open"), (":gd", "held"), (":gc", "cancelled"), (":go", "over"),
+    ],
+)  # fmt: skip
+def test_doctor_files_anew_what_is_missing_in_an_index(busy, index, entry):
+    before = busy.client.zrange(busy.key(index), 0, -1, withscores=True)
+    assert busy.client.zrem(busy.key(index), entry) == 1
+    kinds = set(busy.kinds())
+    assert K.INDEX in kinds
+    busy.doctor.examine(repair=True)
+    assert busy.kinds() == []
+    assert busy.client.zrange(busy.key(index), 0, -1, withscores=True) == before
+
+
+def test_doctor_finds_jobs_again_in_listings(busy):
+    for key in busy.client.keys(f"{ROOT}:t*"):
+        busy.client.delete(key)
+    assert not busy.store.jobs(JobQuery(limit=1000)).items
+    busy.doctor.examine(repair=True)
+    assert busy.kinds() == []
+    assert len(busy.store.jobs(JobQuery(limit=1000)).items) == sum(busy.store.counts().values())
+
+
+@pytest.mark.parametrize(
+    ("index", "entry"),
+    [(":o", "worker-1"), (":q", "other:queue"), (":k", "key")],
+)
+def test_doctor_files_anew_what_is_missing_in_a_set(busy, index, entry):
+    key = busy.key(index)
+    removed = busy.client.srem(key, entry) if index == ":o" else busy.client.hdel(key, entry)
+    assert removed == 1
+    kinds = busy.kinds()
+    assert set(kinds) == {K.INDEX}
+    assert busy.is_cured_of(*kinds)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [":t:7", ":tp", ":s:1", ":s:7", ":e:5:9", ":e:6:0", ":ep:5", ":d:celery", ":d:new", ":x", ":o:worker-1",
+     ":m:standing:0", ":G", ":G:2", ":gd", ":gc", ":go", ":vd"],
+)  # fmt: skip
+@pytest.mark.parametrize("entry", ["nobody", "over-2"])
+def test_doctor_removes_what_does_not_belong_into_an_index(busy, index, entry):
+    entry = "77" if index in {":tp", ":ep:5"} else entry
+    if entry == "over-2" and index.startswith((":G", ":g", ":v")):
+        entry = "idle" if index in {":gc", ":go"} else "nobody else"
+    before = busy.store.counts()
+    busy.client.zadd(busy.key(index), {entry: 5})
+    kinds = set(busy.kinds())
+    assert kinds - {K.COUNTERS} == {K.INDEX}
+    busy.doctor.examine(repair=True)
+    assert busy.kinds() == []
+    assert busy.client.zscore(busy.key(index), entry) is None
+    assert busy.store.counts() == before
+
+
+def test_doctor_counts_successes_and_events_anew(busy):
+    right = busy.store.counts(), busy.store.event_counts()
+    busy.client.hset(ROOT, mapping={"succeeded": 100, "pending": 50})
+    (fault,) = busy.faults()
+    assert "100 jobs that succeeded are counted" in fault.text
+    assert "50 events to deliver are counted" in fault.text
+    assert busy.is_cured_of(K.INDEX)
+    assert (busy.store.counts(), busy.store.event_counts()) == right
+
+
+# -- groups --------------------------------------------------------------------------------------------
+
+
+def test_doctor_mends_counters(ward):
+    members(ward)
+    ward.change_group("g", total=9, failed=1)
+    (fault,) = ward.faults()
+    assert "counts 9 members (2 succeeded, 1 failed), and has 3 members (2 succeeded)" in fault.text
+    assert ward.is_cured_of(K.COUNTERS)
+    assert steps.the_group(ward.store).totals == Totals(total=3, succeeded=2)
+
+
+def test_doctor_mends_counters_of_members_that_have_not_ended(ward):
+    members(ward)
+    ward.change_group("g", started=2)
+    (fault,) = ward.faults()
+    assert fault.text.endswith("counts wrongly how many are started")
+    assert ward.is_cured_of(K.COUNTERS)
+    assert ward.store.group_status("g").started == 0
+
+
+def test_doctor_puts_a_group_in_line_for_its_next_check(ward):
+    members(ward)
+    ward.change_group("g", next_check_at=None)
+    ward.client.zrem(ward.key(":gd"), "g")
+    assert ward.is_cured_of(K.UNCHECKED)
+    assert steps.the_group(ward.store).next_check_at is not None
+
+
+def test_doctor_completes_a_group_that_nothing_holds_open(ward):
+    members(ward, queued=0, standing=False)
+    ward.change_group("g", sealed=True)
+    assert ward.is_cured_of(K.UNFINISHED)
+    assert steps.the_group(ward.store).state is GroupState.COMPLETED
+
+
+def test_doctor_lets_go_for_a_filler_that_is_gone(ward, redis_clock):
+    members(ward, queued=0, standing=False)
+    ward.store.begin_filling("g", "gone", 30)
+    ward.change_group("g", sealed=True)
+    redis_clock.advance(85)
+    assert ward.kinds() == []
+    redis_clock.advance(10)
+    assert list(ward.store.fillers("g")) == ["gone"]
+    assert ward.is_cured_of(K.FILLER)
+    assert steps.the_group(ward.store).is_over
+
+
+def test_doctor_says_that_the_texts_of_a_group_are_gone(ward):
+    steps.group(ward.store)
+    ward.delete(":c:g")
+    assert ward.kinds() == [K.INDEX]
+    (finding,) = ward.doctor.examine(repair=True).findings
+    assert not finding.repaired
+    assert "gone for good" in finding.outcome
+
+
+def test_doctor_looks_after_child_groups(ward, redis_clock):
+    for child in ("one", "two", "three"):
+        if child == "one":
+            steps.group(ward.store, "parent")
+        steps.group(ward.store, child, parent_id="parent")
+        origin = Origin(job_id=child, task=GROUP_TASK, group_id="parent")
+        ward.store.enqueue(EnqueueRequest(origin=origin, published=False))
+    redis_clock.advance(61)
+    assert ward.kinds() == []
+    for key in (":j:one", ":g:two", ":c:two"):
+        ward.delete(key)
+    for index in (":t:0", ":s:1", ":m:parent:0"):
+        ward.client.zrem(ward.key(index), "one")
+    for index in (":G", ":G:1", ":gd"):
+        ward.client.zrem(ward.key(index), "two")
+    ward.store.recompute_group("parent")
+    steps.enqueue(ward.store, "inner", group_id="three")
+    steps.run(ward.store, "inner", group_id="three")
+    ward.store.close_group("three")
+    redis_clock.advance(61)
+    assert ward.is_cured_of(K.NO_MEMBER, K.NO_CHILD, K.UNTOLD)
+    assert steps.the_group(ward.store, "parent").totals == Totals(total=3, succeeded=1, failed=1)
+
+
+# -- jobs and attempts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "reason"),
+    [
+        (1, JobState.SUCCESS, None),
+        (2, JobState.FAILURE, Reason.ERROR),
+        (8, JobState.FAILURE, Reason.WORKER_LOST),
+    ],
+)
+def test_doctor_ends_a_job_as_its_last_attempt_ended(ward, outcome, state, reason):
+    steps.group(ward.store)
+    steps.enqueue(ward.store, group_id="g")
+    steps.start(ward.store, group_id="g")
+    ward.change_attempt("job", outcome=outcome, finished_at=to_microseconds(ward.store.now()))
+    ward.client.delete(ward.key(":o:worker-1"), ward.key(":o"))
+    assert ward.is_cured_of(K.ATTEMPT_MISSING)
+    job = steps.the_job(ward.store)
+    assert (job.state, job.reason) == (state, reason)
+    assert steps.the_group(ward.store).is_over
+
+
+def test_doctor_closes_an_attempt_of_a_job_that_is_queued(ward):
+    steps.enqueue(ward.store)
+    steps.start(ward.store)
+    ward.change_job("job", JobState.ENQUEUED)
+    ward.client.zrem(ward.key(":s:3"), "job")
+    kinds = ward.kinds()
+    assert kinds.count(K.ATTEMPT_OPEN) == 1
+    assert ward.is_cured_of(*kinds)
+    assert steps.the_job(ward.store).token is None
+    assert steps.start(ward.store, token="t2").admitted
+
+
+# -- events ----------------------------------------------------------------------------------------------
+
+
+def test_doctor_has_events_delivered_that_nobody_would_find(ward, redis_clock):
+    members(ward, queued=0)
+    ward.delete(":vd")
+    redis_clock.advance(61)
+    assert not ward.store.has_due_events()
+    # How many are pending cannot be counted without this index.
+    assert set(ward.kinds()) == {K.INDEX}
+    assert ward.doctor.examine(repair=True).is_well
+    assert ward.kinds() == []
+    assert len(steps.all_events(ward.store, redis_clock)) == 2
+
+
+def test_doctor_lists_an_event_that_its_group_does_not_list(ward, redis_clock):
+    members(ward)
+    (event,) = ward.client.lrange(ward.key(":ge:g"), 0, -1)
+    ward.delete(":ge:g")
+    assert ward.doctor.examine(repair=True).findings
+    assert ward.kinds() == []
+    assert [found.id for found in steps.all_events(ward.store, redis_clock)] == [event.decode()]
+
+
+def test_doctor_strikes_an_event_off_that_is_gone(ward, redis_clock):
+    members(ward, queued=0)
+    first, second = ward.client.lrange(ward.key(":ge:g"), 0, -1)
+    ward.delete(f":v:{first.decode()}")
+    assert ward.is_cured_of(K.INDEX)
+    assert [found.id for found in steps.all_events(ward.store, redis_clock)] == [second.decode()]
+    assert ward.store.event_counts().pending == 0
+
+
+def test_doctor_has_an_event_delivered_once_more_that_was_given_up(ward, redis_clock):
+    members(ward)
+    redis_clock.advance(61)
+    (event,) = ward.store.claim_events("me")
+    ward.store.postpone_event(event.id, "ValueError: no", seconds=None)
+    (fault,) = ward.faults()
+    assert fault.text.endswith("was given up after 1 tries: ValueError: no")
+    assert ward.is_cured_of(K.GIVEN_UP)
+    assert [found.id for found in steps.all_events(ward.store, redis_clock)] == [event.id]
+    assert ward.store.event_counts().undeliverable == 0
+
+
+def test_doctor_has_an_event_delivered_that_nobody_delivers(ward, redis_clock):
+    ward.store.delivers = lambda: False
+    members(ward)
+    redis_clock.advance(299)
+    assert ward.kinds() == []
+    redis_clock.advance(2)
+    assert ward.is_cured_of(K.UNDELIVERED)
+
+
+def test_doctor_deletes_events_of_a_group_that_is_gone(ward):
+    members(ward, ended=1, queued=0)
+    for key in (":g:g", ":c:g"):
+        ward.delete(key)
+    diagnosis = ward.doctor.examine(repair=True)
+    assert diagnosis.is_well
+    assert ward.doctor.examine(repair=True).is_well
+    assert ward.kinds() == []
+    assert not ward.client.keys(f"{ROOT}:v*")
+    assert ward.store.event_counts().pending == 0
+
+
+def test_doctor_publishes_a_message_that_is_gone(ward, redis_clock):
+    steps.enqueue(ward.store)
+    ward.ports.empty = True
+    redis_clock.advance(31)
+    assert ward.is_cured_of(K.MESSAGE_LOST)
+    assert ward.ports.published == ["job"]
+
+
+def test_no_script_of_the_doctor_works_for_long(ward):
+    for number in range(3000):
+        steps.enqueue(ward.store, f"j{number}", queue=f"q{number % 3}")
+    ward.client.slowlog_reset()
+    ward.client.config_set("slowlog-log-slower-than", 20_000)
+    try:
+        assert ward.kinds() == []
+        slow = [entry for entry in ward.client.slowlog_get(10) if b"EVALSHA" in entry["command"]]
+    finally:
+        ward.client.config_set("slowlog-log-slower-than", 10_000)
+    assert slow == []
