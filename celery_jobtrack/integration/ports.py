@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from celery_jobtrack.integration import backend
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import Kept
-from celery_jobtrack.integration.redriving import run_again
 from celery_jobtrack.integration.retentions import retentions_of
 from celery_jobtrack.integration.signatures import send_callback
 
@@ -85,11 +84,8 @@ class CeleryPorts:
         with app.producer_or_acquire() as producer:
             app.amqp.send_untracked(producer, kept.task, kept.message(), **kept.options)
 
-    def publish_callback(self, group: GroupRecord, callback: Callback, job_id: str) -> None:
-        send_callback(self._runtime, group, callback, job_id)
-
-    def run_again(self, job: JobRecord, message: bytes) -> bool:
-        return run_again(self._runtime, job, message)
+    def publish_callback(self, group: GroupRecord, callback: Callback, job_id: str, *, run: int = 1) -> None:
+        send_callback(self._runtime, group, callback, job_id, run=run)
 
     def dependents(self, message: bytes) -> tuple[str, ...]:
         return Kept(message).dependents()

@@ -77,7 +77,7 @@ def check_signature(runtime: Runtime, signature: Any, which: str) -> Any:
     return signature
 
 
-def send_callback(runtime: Runtime, group: GroupRecord, callback: Callback, job_id: str) -> None:
+def send_callback(runtime: Runtime, group: GroupRecord, callback: Callback, job_id: str, *, run: int) -> None:
     """Record and send the job of a group's callback.
 
     Raises:
@@ -86,14 +86,14 @@ def send_callback(runtime: Runtime, group: GroupRecord, callback: Callback, job_
     """
     signature = Signature.from_dict(_unpack(callback), app=runtime.app)
     options = dict(signature.options)
-    headers = {**(options.pop("headers", None) or {}), KEY: Header(callback_of=group.id).dump()}
+    headers = {**(options.pop("headers", None) or {}), KEY: Header(callback_of=group.id, run=run).dump()}
     options.update(task_id=job_id, root_id=job_id, headers=headers, add_to_parent=False)
     if runtime.app.conf.task_always_eager:
         # What becomes of it is its own affair, not that of the member which ran before.
         options["throw"] = False
     args = signature.args if signature.immutable else (group.id, *signature.args)
     bare = Signature(signature.task, app=runtime.app)
-    origin = Origin(job_id=job_id, task=callback.task, callback_of=group.id)
+    origin = Origin(job_id=job_id, task=callback.task, run=run, callback_of=group.id)
     if runtime.app.conf.task_always_eager and not runtime.tracks(callback.task):
         runtime.tracker.enqueue(EnqueueRequest(origin=origin))
         result = bare.apply_async(args, dict(signature.kwargs), **options)

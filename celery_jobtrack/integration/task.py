@@ -202,6 +202,7 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             group_id=group_id,
             tags=checked_tags(own.get("tags")),
             max_retries=own.get("jobtrack_max_retries"),
+            run=given.run,
             within=() if group_id is None else runtime.lineage.above(group_id),
             callback_of=given.callback_of,
             store_result=checked_store_result(own.get("store_result")),
@@ -215,6 +216,7 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             tags=header.tags,
             group_id=group_id,
             max_retries=header.max_retries,
+            run=header.run,
             within=header.within,
             callback_of=header.callback_of,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from celery_jobtrack.errors import JobTrackError, StoreUnavailable
 from celery_jobtrack.model.callback import due_at, due_in_all
 from celery_jobtrack.model.job import ErrorInfo
-from celery_jobtrack.model.requests import Origin, SettleRequest
+from celery_jobtrack.model.requests import Origin, RedriveRequest, SettleRequest
 from celery_jobtrack.model.state import FINAL, EventKind, JobState, Reason
 
 if TYPE_CHECKING:
@@ -76,15 +76,13 @@ class Callbacks:
         return self._tracker.store.now() - group.completed_at > timedelta(seconds=kept)
 
     def _publish(self, group: GroupRecord, callback: Callback, job_id: str) -> None:
-        store, ports = self._tracker.store, self._tracker.ports
-        known = store.job(job_id)
+        known = self._tracker.store.job(job_id)
         try:
+            if known is not None and _was_not_sent(known):
+                known = self._tracker.redrive(RedriveRequest(job_id=job_id)).job
             if known is None or _awaits_message(known):
-                ports.publish_callback(group, callback, job_id)
-            elif _was_not_sent(known):
-                message = store.message(job_id)
-                if message is not None:
-                    ports.run_again(known, message)
+                run = 1 if known is None else known.run
+                self._tracker.ports.publish_callback(group, callback, job_id, run=run)
         except StoreUnavailable:
             raise
         except (JobTrackError, ValueError, LookupError, TypeError) as error:

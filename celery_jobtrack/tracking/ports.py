@@ -46,16 +46,13 @@ class Ports(Protocol):
     def publish_again(self, job: JobRecord, message: bytes) -> None:
         """Send a job's message from the store to the broker."""
 
-    def publish_callback(self, group: GroupRecord, callback: Callback, job_id: str) -> None:
-        """Record and send the job of a group's callback.
+    def publish_callback(self, group: GroupRecord, callback: Callback, job_id: str, *, run: int = 1) -> None:
+        """Record and send the job of a group's callback, as this run of it.
 
         Raises:
             JobTrackError, ValueError, LookupError, TypeError: It can never be sent as it is.
             Exception: The broker's: it can be sent later.
         """
-
-    def run_again(self, job: JobRecord, message: bytes) -> bool:
-        """Record that a job which did not succeed is run again, and send it; False if it has moved on."""
 
     def dependents(self, message: bytes) -> tuple[str, ...]:
         """Ids of jobs that only this message's success would publish: its chain's, its chord's body."""

@@ -37,20 +37,23 @@ class Sweeper:
         ended = 0
         for job in self._tracker.store.queued_members(group_id, limit):
             if job.task == GROUP_TASK:
-                ended += self._cancel_group(job.id)
+                ended += self._cancel_group(job)
             else:
                 ended += self._revoke(job, Reason.GROUP_CANCELLED)
         return ended
 
-    def _cancel_group(self, group_id: str) -> int:
+    def _cancel_group(self, job: JobRecord) -> int:
         """Cancel a member that is a group itself: it ends when its members and its callbacks have."""
         store = self._tracker.store
-        group = store.group(group_id)
-        if group is None or group.is_over:
+        group = store.group(job.id)
+        if group is None:
+            # Somebody deleted it by hand: nobody else would end what stands for it.
+            return self._revoke(job, Reason.GROUP_CANCELLED)
+        if group.is_over:
             return 0
         if group.state is not GroupState.CANCELLED:
-            self._tracker.change_group(store.cancel_group(group_id))
-        return self.cancel_members(group_id)
+            self._tracker.change_group(store.cancel_group(group.id))
+        return self.cancel_members(group.id)
 
     def _revoke(self, job: JobRecord, reason: Reason) -> bool:
         request = SettleRequest(

@@ -29,7 +29,7 @@ def shop(make_shop):
     return make_shop()
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb", "redis"])
 def running_shop(request):
     """A shop with one worker, shared by the tests of a module, on every kind of store."""
     url = ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 
 import pytest
 from celery import chain, signature
+from kombu.exceptions import OperationalError
 
 from celery_jobtrack.errors import (
     DispatchFailed,
@@ -15,6 +17,8 @@ from celery_jobtrack.errors import (
     UnknownGroup,
     UnknownJob,
 )
+from celery_jobtrack.integration.header import Header
+from celery_jobtrack.integration.kept import Kept
 from celery_jobtrack.model.job import ErrorInfo
 from celery_jobtrack.model.requests import FinishRequest, Origin, StartRequest
 from celery_jobtrack.model.state import Outcome, Reason
@@ -197,6 +201,31 @@ def test_group_of_another_namespace_is_unknown_here(small, tasks):
         assert (other.recorded(), other.queued()) == ([], 0)
     finally:
         other.close()
+
+
+def test_terminating_a_batch_ends_running_members_at_any_depth(small, tasks, monkeypatch):
+    inner = small.jobtrack.batch([tasks.add.s(1, 2)], title="inner")
+    middle = small.jobtrack.batch([inner, tasks.add.s(3, 4)], title="middle")
+    outer = small.jobtrack.batch([middle]).dispatch()
+    runtime, asked = small.jobtrack.runtime, []
+    running = [job for job in small.recorded() if job.task == "add"]
+    for job in running:
+        origin = Origin(job_id=job.id, task="add", group_id=job.group_id)
+        runtime.tracker.start(StartRequest(origin=origin, token=job.id, worker=runtime.worker()))
+    monkeypatch.setattr(small.app.control, "revoke", lambda ids, **_: asked.extend(ids))
+    outer.cancel(terminate=True)
+    assert sorted(asked) == sorted(job.id for job in running)
+    assert {str(group.state) for group in small.jobtrack.groups.list().items} == {"CANCELLED"}
+
+
+def test_members_of_a_batch_inside_carry_all_groups_above(small, tasks):
+    inner = small.jobtrack.batch([tasks.add.s(1, 2)], title="inner")
+    outer = small.jobtrack.batch([small.jobtrack.batch([inner], title="middle")], title="outer").dispatch()
+    ids = {group.title: group.id for group in small.jobtrack.groups.list().items}
+    assert ids["outer"] == outer.id
+    (job,) = (job for job in small.recorded() if job.task == "add")
+    header = Header.load(Kept(small.jobtrack.store.message(job.id)).headers)
+    assert (header.group_id, header.within) == (ids["inner"], (ids["middle"], ids["outer"]))
 
 
 # -- an interrupted dispatch -----------------------------------------------------------------------------
@@ -398,6 +427,33 @@ def test_redrive_that_the_broker_refuses_fails_again_and_can_be_repeated(small, 
     assert result.retry()
     run(small, result.id)
     assert (str(result.job().state), result.job().run) == ("SUCCESS", 3)
+
+
+def test_callback_that_the_broker_refused_is_sent_as_a_later_run(small, tasks, monkeypatch, caplog):
+    # Also one whose message is not kept: its signature stands with its group.
+    batch = small.jobtrack.batch([tasks.add.s(1, 2)]).then(tasks.forgotten.si()).dispatch()
+    (member,) = batch.members().items
+
+    def refuse(*_, **__):
+        raise OperationalError("no broker")
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.CRITICAL):
+        patched.setattr("kombu.messaging.Producer.publish", refuse)
+        run(small, member.id)
+    (callback,) = batch.refresh().callbacks()
+    assert (str(callback.job.state), str(callback.job.reason)) == ("FAILURE", "publish_failed")
+    assert batch.closed_at is None
+    small.jobtrack.runtime.tracker.closing.catch_up(batch.record)
+    (callback,) = batch.callbacks()
+    assert (str(callback.job.state), callback.job.run) == ("ENQUEUED", 2)
+    with small.app.connection_for_read() as connection:
+        queue = connection.SimpleQueue(small.queue)
+        headers = [queue.get(block=False).headers for _ in range(small.queued())]
+        queue.close()
+    (header,) = (Header.load(each) for each in headers if each["id"] == callback.job_id)
+    assert (header.run, header.callback_of) == (2, batch.id)
+    run(small, callback.job_id)
+    assert small.jobtrack.runtime.tracker.closing.look_at(batch.id)
 
 
 # -- tracking is off ---------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from celery_jobtrack.model.requests import (
     EnqueueRequest,
     FinishRequest,
     Origin,
-    RedriveRequest,
     SettleRequest,
     StartRequest,
     Worker,
@@ -79,18 +78,12 @@ class RememberingPorts:
     def publish_again(self, job, message):
         self.published.append(job.id)
 
-    def publish_callback(self, group, callback, job_id):
+    def publish_callback(self, group, callback, job_id, *, run=1):
         if isinstance(self.broker_error, ValueError):
             raise self.broker_error
-        origin = Origin(job_id=job_id, task=callback.task, queue="q", callback_of=group.id)
+        origin = Origin(job_id=job_id, task=callback.task, queue="q", run=run, callback_of=group.id)
         self.tracker.enqueue(EnqueueRequest(origin=origin, message=b"kept"))
         self._send(str(callback.kind), origin)
-
-    def run_again(self, job, message):
-        origin = Origin(job_id=job.id, task=job.task, run=job.run + 1)
-        assert self.tracker.redrive(RedriveRequest(job_id=job.id)).applied
-        self._send("again", origin)
-        return True
 
     def _send(self, kind, origin):
         if self.broker_error is not None:

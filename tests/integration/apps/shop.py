@@ -297,7 +297,7 @@ def add_listeners(folder: Path) -> tuple[object, ...]:
 def die_at_callbacks(jobtrack: JobTrack, folder: Path) -> None:
     """From now on a process that is about to send a group's callback is killed instead."""
 
-    def die(*_: object) -> None:
+    def die(*_: object, **__: object) -> None:
         (folder / "died").touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
