@@ -66,6 +66,30 @@ def lost_callback(pid=HIT):
     return book
 
 
+def orphaned(**about):
+    """A batch of two of which one was sent when the dispatching process died."""
+    book = Book(quick(1), quick(2)).member("b.m1")
+    del book.acts[-1]
+    return book.group(**about)
+
+
+def told(*steps, ran=3):
+    """A batch of which all three members ran again, and progress was told at these steps then."""
+    book = Book(*(quick(number, Kind.MENDED) for number in (1, 2, 3)), every=1)
+    for number in (1, 2, 3):
+        book.member(f"b.m{number}", *FAILED)
+    book.group(first_failure="b.m1").called(BEFORE, CATCH, FINALLY)
+    for step in (1, 2, 3):
+        book.called(CallbackKind.PROGRESS, step=step, every=1)
+    book.seen(20)
+    for number in range(1, ran + 1):
+        book.member(f"b.m{number}", run=2, ended=25)
+    book.group(generation=2, completed=26).called(BEFORE, THEN, FINALLY, generation=2, ended=30)
+    for step in steps:
+        book.called(CallbackKind.PROGRESS, step=step, every=1, generation=2, ended=30)
+    return book
+
+
 def abandoned(book):
     """Its iterable raised."""
     book.acts[-1].update(error="Abandoned")
@@ -137,6 +161,9 @@ GOOD = {
         .group(incomplete=True)
         .called(BEFORE, CATCH, FINALLY)
     ),
+    "whoever dispatched it died": lambda: orphaned(incomplete=True).called(BEFORE, CATCH, FINALLY),
+    "all that ran again were queued before one ended": lambda: told(1, 2, 3),
+    "each that ran again ended before the next was queued": lambda: told(3),
     "a late member that ran again": lambda: ran_again(
         Book(quick(1, Kind.LATE)).member("b.m1").group().called(BEFORE, THEN, FINALLY), "b.m1"
     ),
@@ -232,6 +259,16 @@ BAD = {
             .called(BEFORE, FINALLY)
         ),
     ),
+    "whoever dispatched it died, and nobody cared": (
+        "wrong members",
+        lambda: orphaned().called(BEFORE, THEN, FINALLY),
+    ),
+    "whoever dispatched it died, and nobody was told": (
+        "missing callback",
+        lambda: orphaned(incomplete=True).called(BEFORE, FINALLY),
+    ),
+    "no progress at the last step": ("missing callback", lambda: told(1, 2)),
+    "progress that goes back": ("missing callback", lambda: told(1, 3)),
     "a child that is not counted": (
         "wrong child",
         lambda: Book().child().group().called(BEFORE, THEN, FINALLY),
