@@ -52,7 +52,8 @@ def _member_body(members: Mapping[str, Member], bodies: Path, acting: Acting) ->
         member, facts = members[name], _facts(task, name)
         journal.write(bodies, phase="begin", **facts)
         time.sleep(member.seconds)
-        _act(acting, task, member)
+        if facts["run"] == 1:  # what died after it had acted must not act again when it is retried
+            _act(acting, task, member)
         journal.write(bodies, phase="end", how="end", **facts)
         if facts["retries"] < member.failures or member.kind is Kind.WORN:
             raise task.retry(exc=OSError("try again"), countdown=0, max_retries=member.failures)
