@@ -120,7 +120,7 @@ def _case(broker: str, way: Way, servers: Servers, folder: Path) -> Case:
     marks.mkdir()
     conf: dict[str, Any] = {"task_ignore_result": True}
     if broker == "filesystem":
-        conf["broker_url"] = f"filesystem://{folder}/broker"
+        conf["broker_url"] = f"filesystem:///{folder}/broker"
         conf["broker_transport"] = f"{filesystem.__name__}:Transport"
     else:
         conf["broker_url"] = servers["broker" if broker == "redis" else broker].new_database()

@@ -160,6 +160,8 @@ class Settings:
     """Seconds after which a job that has not started is suspected to have lost its message."""
     on_store_error: str = _setting(default="spool", check=_one_of("spool", "raise"))
     """What a dispatch without a group does that cannot be recorded: go on, or raise ``StoreUnavailable``."""
+    canvas_groups: bool = _setting(default=True, check=_flag)
+    """Record Celery's groups, and the headers of its chords, as groups of jobs."""
     spool_dir: str | None = _setting(default=None, check=_path)
     """Folder of what could not be recorded while the store was away; found by itself when not set."""
     retention: Retention = _setting(default=Retention(), check=_retention)

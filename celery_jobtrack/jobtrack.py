@@ -10,7 +10,7 @@ from celery_jobtrack.features.dispatch import DispatchingTask
 from celery_jobtrack.features.groups import Groups, JobGroup, PendingBatch, several
 from celery_jobtrack.features.inspection import Inspection
 from celery_jobtrack.features.job_classes import JobClasses
-from celery_jobtrack.integration import bootstep, bulk, publish, tasks
+from celery_jobtrack.integration import bootstep, bulk, canvas_groups, publish, tasks
 from celery_jobtrack.integration import signals as celery_signals
 from celery_jobtrack.integration.cancelling import cancel
 from celery_jobtrack.integration.queries import check_age, check_final_states
@@ -287,6 +287,7 @@ class JobTrack:
 def _install(app: Celery, runtime: Runtime) -> None:
     """Put every seam of ``integration`` in its place."""
     publish.install(app)
+    canvas_groups.install(app, runtime.canvas_groups.is_sent)
     celery_signals.connect()
     bootstep.connect()
     tasks.register(app)

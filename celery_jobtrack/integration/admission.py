@@ -52,7 +52,8 @@ def admit(task: Any) -> None:
     setattr(request, ATTRIBUTE, running)
     if getattr(task, "writes_started", False):
         _write_started(task, request)
-    if getattr(task, "group_required", False) and running.start.origin.group_id is None:
+    origin = running.start.origin
+    if getattr(task, "group_required", False) and origin.group_id is None and not origin.within:
         raise GroupNotSet(
             f"task {task.name} runs in a group only (group_required = True) and its message names none"
         )

@@ -13,6 +13,7 @@ from kombu.utils.imports import symbol_by_name
 
 from celery_jobtrack.errors import JobTrackError
 from celery_jobtrack.integration.aside import Aside
+from celery_jobtrack.integration.canvas import FOLLOWED
 from celery_jobtrack.integration.loop import Loop
 from celery_jobtrack.integration.pool_watch import PoolWatch
 from celery_jobtrack.integration.request import TrackedRequest
@@ -139,7 +140,7 @@ def _ready(runtime: Runtime, hostname: str) -> bool:
 def _gate_tasks(runtime: Runtime) -> None:
     """Every task asks before it runs: tracking follows our header, not the task's class."""
     for name, task in runtime.app.tasks.items():
-        if not name.startswith(NEVER_TRACKED) or name == "celery.accumulate":
+        if not name.startswith(NEVER_TRACKED) or name in FOLLOWED:
             track(task)
             _settle_lost_children(task)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from celery_jobtrack.integration.flow import Flow
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,7 +27,11 @@ class Header:
     copy: int = 0
     """How many copies of the message were published before, because it seemed lost."""
     within: tuple[str, ...] = ()
-    """Further groups that the job is part of, without being counted in them."""
+    """Further groups that the job is part of without being counted: the cancel flag of any refuses it."""
+    part_of: tuple[str, ...] = ()
+    """The jobs of its flow that end with this one if it does not succeed."""
+    flow: Flow | None = None
+    """What the rest of its canvas carries, too."""
     callback_of: str | None = None
     """The group whose callback the job is."""
 
@@ -44,7 +50,10 @@ class Header:
             dumped["store_result"] = self.store_result
         if self.copy:
             dumped["copy"] = self.copy
-        if self.within:
+        if self.flow is not None:
+            # What follows from it is not said twice.
+            dumped["flow"] = self.flow.dump()
+        elif self.within:
             dumped["within"] = list(self.within)
         if self.callback_of is not None:
             dumped["callback_of"] = self.callback_of
@@ -56,14 +65,23 @@ class Header:
         found = headers.get(KEY)
         if not isinstance(found, dict) or not isinstance(found.get("v"), int):
             return None
+        flow = Flow.load(found.get("flow"))
+        group_id, within = found.get("group"), tuple(found.get("within") or ())
+        part_of: tuple[str, ...] = ()
+        if flow is not None:
+            job_id = headers.get("id") or ""
+            group_id = group_id or flow.group_of(job_id)
+            within, part_of = flow.groups_around(job_id), flow.members_after(job_id)
         return cls(
-            group_id=found.get("group"),
+            group_id=group_id,
             tags=tuple(found.get("tags") or ()),
             run=found.get("run") or 1,
             max_retries=found.get("max_retries"),
             store_result=found.get("store_result"),
             copy=found.get("copy") or 0,
-            within=tuple(found.get("within") or ()),
+            within=within,
+            part_of=part_of,
+            flow=flow,
             callback_of=found.get("callback_of"),
         )
 
@@ -71,4 +89,6 @@ class Header:
     def of_request(cls, request: Any) -> Header | None:
         """From a running task's request. An eager run has its headers one level deeper."""
         attributes = vars(request)
-        return cls.load(attributes) or cls.load(attributes.get("headers") or {})
+        return cls.load(attributes) or cls.load(
+            {"id": attributes.get("id"), **(attributes.get("headers") or {})}
+        )

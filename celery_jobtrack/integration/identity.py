@@ -6,7 +6,7 @@ import os
 import socket
 import uuid
 
-from celery_jobtrack.model.requests import Worker
+from celery_jobtrack.model.requests import AD_HOC, Worker
 
 VARIABLE = "CELERY_JOBTRACK_WORKER"
 """Carries a worker's identity to pool children that are spawned and not forked."""
@@ -37,7 +37,7 @@ class Identity:
 
     def become_ad_hoc(self) -> Worker:
         """This process runs jobs without being a worker, such as an eager one."""
-        self._id, self._name = uuid.uuid4().hex, f"process@{socket.gethostname()}"
+        self._id, self._name = uuid.uuid4().hex, f"{AD_HOC}{socket.gethostname()}"
         return self.worker()
 
     def inherit(self) -> None:

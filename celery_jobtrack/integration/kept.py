@@ -10,6 +10,7 @@ from kombu import serialization
 from kombu.utils.json import dumps, loads
 
 from celery_jobtrack.errors import InvalidPayload
+from celery_jobtrack.integration.header import Header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,8 +90,14 @@ class Kept:
         """Callbacks, errbacks, chain and chord."""
         return self.body[2] or {} if isinstance(self.body, (list, tuple)) and len(self.body) > 2 else {}  # noqa: PLR2004
 
-    def dependents(self) -> tuple[str, ...]:
+    def followers(self) -> tuple[str, ...]:
         """Ids of the tasks that only this one's success publishes: its chain's, its chord's body."""
+        header = Header.load(self.headers)
+        if header is not None and header.flow is not None:
+            return header.part_of
+        if not self.headers.get("replaced_task_nesting"):
+            # What else follows is not recorded before it is published.
+            return ()
         signatures = [*(self.embed.get("chain") or ()), self.embed.get("chord") or {}]
         ids = ((signature.get("options") or {}).get("task_id") for signature in signatures)
         return tuple(job_id for job_id in ids if job_id)

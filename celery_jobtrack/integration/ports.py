@@ -11,6 +11,7 @@ from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import Kept
 from celery_jobtrack.integration.retentions import retentions_of
 from celery_jobtrack.integration.signatures import send_callback
+from celery_jobtrack.model.requests import AD_HOC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,8 +27,9 @@ logger = logging.getLogger(__name__)
 
 DELIVER = "celery_jobtrack.deliver"
 CHECK = "celery_jobtrack.check"
-ANSWER_SECONDS = 1.0
-"""How long workers are waited for that are asked something."""
+ANSWER_SECONDS = 3.0
+"""How long workers are waited for that are asked something. The file system as broker takes two seconds to
+bring a question and its answer. Others need less; nobody waits on when all that are known have answered."""
 
 
 class CeleryPorts:
@@ -87,8 +89,8 @@ class CeleryPorts:
     def publish_callback(self, group: GroupRecord, callback: Callback, job_id: str, *, run: int = 1) -> None:
         send_callback(self._runtime, group, callback, job_id, run=run)
 
-    def dependents(self, message: bytes) -> tuple[str, ...]:
-        return Kept(message).dependents()
+    def followers(self, message: bytes) -> tuple[str, ...]:
+        return Kept(message).followers()
 
     def queue_is_empty(self, queue: str) -> bool | None:
         depth = self.queue_depth(queue)
@@ -105,16 +107,21 @@ class CeleryPorts:
                 return None
 
     def consumed_queues(self) -> Mapping[str, frozenset[str]]:
-        answers = self._runtime.app.control.inspect(timeout=ANSWER_SECONDS).active_queues() or {}
+        answers = self._asking_workers().active_queues() or {}
         return {worker: frozenset(queue["name"] for queue in queues) for worker, queues in answers.items()}
 
     def held_by_workers(self) -> frozenset[str]:
-        inspect = self._runtime.app.control.inspect(timeout=ANSWER_SECONDS)
+        inspect = self._asking_workers()
         held: set[str] = set()
         for ask in (inspect.reserved, inspect.scheduled):
             for requests in (ask() or {}).values():
                 held.update(str((each.get("request") or each).get("id")) for each in requests)
         return frozenset(held)
+
+    def _asking_workers(self) -> Any:
+        names = {worker.name for worker in self._runtime.store.workers()}
+        known = sum(not name.startswith(AD_HOC) for name in names)
+        return self._runtime.app.control.inspect(timeout=ANSWER_SECONDS, limit=known or None)
 
     def tell_backend(self, job: JobRecord, message: bytes | None) -> None:
         backend.tell(self._runtime.app, job, message)

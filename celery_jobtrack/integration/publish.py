@@ -10,16 +10,24 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery.app.amqp import AMQP
 from kombu.utils.objects import cached_property
 
-from celery_jobtrack.errors import ConfigurationError, GroupNotSet, InvalidPayload, StoreUnavailable
+from celery_jobtrack.errors import (
+    ConfigurationError,
+    GroupNotSet,
+    InvalidPayload,
+    JobTrackError,
+    StoreUnavailable,
+)
+from celery_jobtrack.integration.belonging import Belonging
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import pack, serialise
-from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags, group_id_of
+from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags
 from celery_jobtrack.integration.origin import origin_of_message
 from celery_jobtrack.integration.running import Running, current
 from celery_jobtrack.integration.runtime import Runtime
@@ -101,6 +109,7 @@ class Publication:
         self._own = own
         self._headers: dict[str, Any] = {**message.headers, **(options.get("headers") or {})}
         self._running = self._running_here()
+        self._belonging = Belonging(runtime, name, message, self._headers, own.get("job_group"))
         self._is_known = True
         """Whether the store knows of the job already; False when that is still in the spool."""
 
@@ -116,7 +125,18 @@ class Publication:
         if header is None:
             return self._send(producer, self.name, self.message, **self.options)
         origin, kept = self._prepare(header)
-        self._record(origin, kept, header)
+        joined = self._belonging.join(origin)
+        if joined:
+            try:
+                self._record(origin, kept, header)
+            except JobTrackError:
+                if not self._belonging.may_leave:
+                    raise
+                joined = False
+        if not joined:
+            header = self._header_alone(header)
+            origin, kept = self._prepare(header)
+            self._record(origin, kept, header)
         try:
             return self._send(producer, self.name, self.message, **self.options)
         except Exception as error:
@@ -146,51 +166,46 @@ class Publication:
         if self._running is not None:
             return self._running.header
         given = Header.load(self._headers)
-        group_id = self._group_id(given)
-        if tracked or self._tracked(given, group_id):
-            task = self._runtime.known_task(self.name)
-            if (
-                group_id is None
-                and getattr(task, "group_required", False)
-                and not self._headers.get("retries")
-            ):
-                raise GroupNotSet(
-                    f"task {self.name} runs in a group only (group_required = True) and was given none; "
-                    "pass job_group=, or dispatch it with .in_group(group)"
-                )
-            return Header(
-                group_id=group_id,
-                tags=self._tags(given),
-                run=given.run if given else 1,
-                max_retries=self._own.get("jobtrack_max_retries", given.max_retries if given else None),
-                within=self._within(given, group_id),
-                callback_of=given.callback_of if given else None,
-                store_result=checked_store_result(
-                    self._own.get("store_result", given.store_result if given else None)
-                ),
+        place = self._belonging.place(given)
+        if not (tracked or self._belonging.is_tracked(given)):
+            self._forget_header()
+            return None
+        task = self._runtime.known_task(self.name)
+        if (
+            place.group_id is None
+            and not (place.flow is not None and place.flow.asked_for)
+            and getattr(task, "group_required", False)
+            and not self._headers.get("retries")
+        ):
+            raise GroupNotSet(
+                f"task {self.name} runs in a group only (group_required = True) and was given none; "
+                "pass job_group=, or dispatch it with .in_group(group)"
             )
-        return None
+        return Header(
+            group_id=place.group_id or place.canvas_group,
+            tags=self._tags(given),
+            run=given.run if given else 1,
+            max_retries=self._own.get("jobtrack_max_retries", given.max_retries if given else None),
+            within=place.within,
+            part_of=() if place.flow is None else place.flow.members_after(self.job_id),
+            flow=place.flow,
+            callback_of=given.callback_of if given else None,
+            store_result=checked_store_result(
+                self._own.get("store_result", given.store_result if given else None)
+            ),
+        )
 
-    def _tracked(self, given: Header | None, group_id: str | None) -> bool:
-        if given is not None or group_id is not None or self._runtime.tracks(self.name):
-            return True
-        if self._headers.get("replaced_task_nesting"):
-            # A replacement of a tracked job goes on under its id, whatever task runs last.
-            return self._runtime.store.job(self._headers["id"]) is not None
-        return False
+    def _header_alone(self, header: Header) -> Header:
+        """The same for a job that Celery's group does not count."""
+        self._belonging.leave()
+        return replace(header, group_id=None, within=(), part_of=(), flow=None)
 
-    def _group_id(self, given: Header | None) -> str | None:
-        group = self._own.get("job_group")
-        if group is None:
-            return given.group_id if given else None
-        return group_id_of(group)
-
-    def _within(self, given: Header | None, group_id: str | None) -> tuple[str, ...]:
-        """The groups above, whose cancellation refuses the start as that of the job's own group does."""
-        within = given.within if given else ()
-        if group_id is None or self._own.get("job_group") is None:
-            return within  # the header that was given says it
-        return tuple(dict.fromkeys((*within, *self._runtime.lineage.above(group_id))))
+    def _forget_header(self) -> None:
+        """What a canvas said of a task that is not tracked does not go along."""
+        given = self.options.get("headers")
+        if given and KEY in given:
+            self.options["headers"] = {name: value for name, value in given.items() if name != KEY}
+        self.message.headers.pop(KEY, None)
 
     def _tags(self, given: Header | None) -> tuple[str, ...]:
         tags = self._own.get("tags")
@@ -240,7 +255,9 @@ class Publication:
             self._record_next(start, origin, kept, None)
             return
         request = EnqueueRequest(origin=origin, message=kept)
-        if header.group_id is not None or self._runtime.settings.on_store_error == "raise":
+        # One that a flow leads to was counted before the flow began.
+        is_new_member = header.group_id is not None and not self._belonging.is_counted
+        if is_new_member or self._runtime.settings.on_store_error == "raise":
             # A new member needs the store, as nobody else would count it.
             self._runtime.tracker.enqueue(request)
         else:

@@ -95,6 +95,7 @@ class TrackedRequest(Request):
             job_id=self.id,
             task=self.task.name,
             group_id=header.group_id,
+            part_of=header.part_of,
             retries=self.request_dict.get("retries") or 0,
             callback_of=header.callback_of,
         )

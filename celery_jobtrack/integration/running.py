@@ -47,6 +47,8 @@ class Running:
         self.closed = False
         """Whether the end is recorded already: a retry or a replacement was published."""
         self.replaced = False
+        self.replacing = False
+        """Whether what is published now are the parts of a replacement."""
         self.retried_for: BaseException | None = None
         """What the body asked to be retried for."""
         self._unsaid: Progress | None = None
@@ -78,7 +80,7 @@ class Running:
             return replace(sig)
         recorder = self.runtime.recorder
         recorder.finish(FinishRequest(start=self.start, outcome=Outcome.REPLACED))
-        self.closed = True
+        self.closed = self.replacing = True
         try:
             return replace(sig)
         except Ignore:
@@ -89,6 +91,8 @@ class Running:
             )
             recorder.settle(request, tell=False)
             raise
+        finally:
+            self.replacing = False
 
     def progress(self, progress: Progress) -> None:
         """Record progress, at most twice a second; the last word is always recorded."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.config import Settings
 from celery_jobtrack.errors import Disabled, SchemaMismatch, StoreUnavailable
+from celery_jobtrack.integration.announced import Announced
+from celery_jobtrack.integration.canvas_groups import CanvasGroups
 from celery_jobtrack.integration.identity import Identity
 from celery_jobtrack.integration.lineage import Lineage
 from celery_jobtrack.integration.loop import Loop
@@ -78,6 +80,8 @@ class Runtime:
         self._runs_bodies = False
         self._eager = threading.local()
         self._collecting = threading.local()
+        self.canvas_groups = CanvasGroups(lambda: self.tracker, lambda: self.settings.time_to_check)
+        self.announced = Announced()
         self._ad_hoc: Loop | None = None
         self._warned = False
         setattr(app, ATTRIBUTE, self)
@@ -313,6 +317,8 @@ class Runtime:
         self._lock = threading.RLock()
         self._eager = threading.local()
         self._collecting = threading.local()
+        self.canvas_groups.after_fork()
+        self.announced.after_fork()
         if self._ad_hoc is not None:
             self._ad_hoc = None
             self.identity.forget()

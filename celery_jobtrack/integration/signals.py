@@ -125,6 +125,7 @@ def _origin_of_headers(job_id: str, task: str, headers: Mapping[str, Any], heade
         task=task,
         tags=header.tags,
         group_id=header.group_id,
+        part_of=header.part_of,
         retries=headers.get("retries") or 0,
         run=header.run,
         root_id=headers.get("root_id"),

@@ -85,11 +85,13 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
 
     @property
     def job_group(self) -> Any:
-        """The group of the running job; None without one."""
+        """The group of the running job, or the one that its chain or chord is in; None without one."""
         running = running_of(self)
-        if running is None or running.start.origin.group_id is None:
+        if running is None:
             return None
-        record = running.runtime.store.group(running.start.origin.group_id)
+        origin = running.start.origin
+        group_id = origin.group_id or next(iter(origin.within), None)
+        record = None if group_id is None else running.runtime.store.group(group_id)
         return None if record is None else running.runtime.group_for(record)
 
     @property

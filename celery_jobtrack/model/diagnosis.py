@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.model.fault import Fault, FaultKind
-from celery_jobtrack.model.group import settle_up
+from celery_jobtrack.model.group import recounted, settle_up
 from celery_jobtrack.model.state import EventKind, JobState
 
 if TYPE_CHECKING:
@@ -103,8 +103,9 @@ def faults_of_group(
     for token, until in dead.items():
         text = f"is held open by {token}, who has not been heard of since {until:%Y-%m-%d %H:%M:%S} UTC"
         yield _of(group, FaultKind.FILLER, text, token)
-    if counted is not None and counted != group.totals:
-        text = f"counts {_numbers(group.totals)}, and has {_numbers(counted)}"
+    right = None if counted is None else recounted(group, counted)
+    if right is not None and right != group.totals:
+        text = f"counts {_numbers(group.totals)}, and has {_numbers(right)}"
         yield _of(group, FaultKind.COUNTERS, text)
     elif told is not None and EventKind.COMPLETED in told:
         yield _of(group, FaultKind.ANNOUNCED, "has announced that it completed, and has not")

@@ -340,6 +340,17 @@ def count_end(group: GroupRecord, job: JobRecord, now: datetime, *, filling: boo
     return _caused(group, causes, now, filling=filling)
 
 
+def recounted(group: GroupRecord, counted: Totals) -> Totals:
+    """What the numbers of a group should be, by what its recorded members say.
+
+    A batch that was reopened keeps the numbers of members that have been pruned since they ended.
+    """
+    if group.base_generation == group.generation:
+        return counted
+    ended = {name: max(getattr(counted, name), getattr(group.totals, name)) for name in _COUNTED_AS.values()}
+    return Totals(total=counted.outstanding + sum(ended.values()), **ended)
+
+
 def close(group: GroupRecord, now: datetime) -> GroupRecord:
     """What follows a completion is done."""
     if not group.is_over or group.closed_at is not None:
@@ -422,9 +433,10 @@ def _complete(group: GroupRecord, now: datetime) -> Change:
 
 
 def _outcome(group: GroupRecord) -> GroupOutcome:
-    if group.first_failure is not None or group.incomplete:
+    if group.incomplete:
         return GroupOutcome.FAILED
     if group.state is GroupState.CANCELLED:
-        return GroupOutcome.CANCELLED
+        return GroupOutcome.CANCELLED if group.first_failure is None else GroupOutcome.FAILED
+    # Not by the first failure: that member may have run again, and succeeded.
     wrong = group.totals.failed + group.totals.revoked
     return GroupOutcome.FAILED if wrong else GroupOutcome.SUCCEEDED

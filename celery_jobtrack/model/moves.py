@@ -77,7 +77,9 @@ def enqueue(job: JobRecord | None, request: EnqueueRequest, now: datetime) -> Mo
         published_at = now if request.published else None
         return Move(applied=True, job=new.evolve(enqueued_at=now, published_at=published_at))
     if job.state is JobState.ENQUEUED and job.published_at is None:
-        return Move(job=job.evolve(published_at=now) if request.published else None)
+        if not request.published:
+            return Move()
+        return Move(job=job.evolve(published_at=now, **_gaps(job, request.origin)))
     if job.enqueued_at is None:
         return Move(job=job.evolve(enqueued_at=now, **_gaps(job, request.origin)))
     return Move()

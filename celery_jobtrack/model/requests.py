@@ -44,6 +44,12 @@ class Origin:
     """Further groups that the job is part of without being counted: the cancel flag of any refuses it."""
     callback_of: str | None = None
     """The group whose callback it is."""
+    part_of: tuple[str, ...] = ()
+    """The jobs that only its success leads to: the last of its chain, the body of its chord."""
+
+
+AD_HOC = "process@"
+"""How the names of processes begin that run jobs without being workers: they consume nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack import events
+from celery_jobtrack.model.group import GROUP_TASK
 from celery_jobtrack.model.state import JobState
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Announcer:
     def announce(self, state: JobState, task: str, job_of: Callable[[], JobRecord | None]) -> None:
         """Tell that a job of ``task`` has just come into ``state``; it is read only if somebody listens."""
         told = _TOLD.get(state)
-        if told is None:
+        if told is None or task == GROUP_TASK:  # it stands for a group, which has events of its own
             return
         signal, hook = told
         strategies = self._ports.strategies_for(task)

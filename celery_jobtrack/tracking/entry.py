@@ -96,6 +96,7 @@ def _origin(values: Mapping[str, Any]) -> Origin:
         values,
         tags=tuple(values["tags"]),
         within=tuple(values.get("within") or ()),
+        part_of=tuple(values.get("part_of") or ()),
         eta=_moment(values["eta"]),
         expires_at=_moment(values["expires_at"]),
     )

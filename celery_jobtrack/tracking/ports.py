@@ -54,7 +54,7 @@ class Ports(Protocol):
             Exception: The broker's: it can be sent later.
         """
 
-    def dependents(self, message: bytes) -> tuple[str, ...]:
+    def followers(self, message: bytes) -> tuple[str, ...]:
         """Ids of jobs that only this message's success would publish: its chain's, its chord's body."""
 
     def queue_is_empty(self, queue: str) -> bool | None:

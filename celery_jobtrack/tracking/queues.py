@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from celery_jobtrack.model.requests import AD_HOC
 from celery_jobtrack.model.state import QUEUED
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ logger = logging.getLogger(__name__)
 
 FARTHEST = 1000
 """Jobs of a queue that are looked at in search of a place."""
-AD_HOC = "process@"
-"""How the names of processes begin that run jobs without being workers: they consume nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from celery_jobtrack import events
-from celery_jobtrack.model.job import ErrorInfo
-from celery_jobtrack.model.requests import Origin, SettleRequest
-from celery_jobtrack.model.state import STATE_AFTER, JobState, Reason
+from celery_jobtrack.model.requests import Origin
+from celery_jobtrack.model.state import FINAL, STATE_AFTER, JobState
 from celery_jobtrack.tracking.announce import Announcer
 from celery_jobtrack.tracking.breaker import Breaker
 from celery_jobtrack.tracking.closing import Closing
 from celery_jobtrack.tracking.consequences import Consequences
 from celery_jobtrack.tracking.delivery import Delivery
+from celery_jobtrack.tracking.followers import Followers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
     from celery_jobtrack.model.event import EventRecord
+    from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import JobRecord, Progress
     from celery_jobtrack.model.requests import (
         EnqueueRequest,
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
         RedriveRequest,
         RequeueRequest,
         RetryRequest,
+        SettleRequest,
         StartRequest,
     )
     from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.tracking.ports import Ports
 
-_FAILED = frozenset({JobState.FAILURE, JobState.REVOKED})
+_UNSUCCESSFUL = FINAL - {JobState.SUCCESS}
 
 
 class Tracker:
@@ -52,6 +54,7 @@ class Tracker:
         self.announcer = Announcer(ports)
         self.delivery = Delivery(store, ports, Consequences(self))
         self.closing = Closing(self)
+        self.followers = Followers(store, ports, lambda request, tell: self.settle(request, tell=tell))
         store.delivers = ports.delivers_here
 
     def ask_time(self) -> datetime:
@@ -81,6 +84,7 @@ class Tracker:
         elif result.settled:
             self.announcer.announce(result.job.state, result.job.task, lambda: result.job)
             self._tell_backend(result.job)
+            self._end_followers(result.job, request.origin, tell=True)
         if result.events:
             self.handle(result.events)
         if result.settled:
@@ -96,11 +100,12 @@ class Tracker:
 
     def finish(self, request: FinishRequest) -> Settled:
         """A body has ended."""
+        state, origin = STATE_AFTER[request.outcome], request.start.origin
+        if state in _UNSUCCESSFUL:
+            followers = self._ask(self.followers.ending_with, request)
+            self.followers.end(followers, origin, state, request.reason, tell=False)
         result = self._ask(self.store.finish, request)
-        state = STATE_AFTER[request.outcome]
-        self._announce(result, state, request.start.origin.task)
-        if state in _FAILED:
-            self._end_dependents(result)
+        self._announce(result, state, origin.task)
         if result.events:
             self.handle(result.events)
         if state.is_final:
@@ -128,6 +133,9 @@ class Tracker:
             request: What ended it, and under which guard.
             tell: Whether Celery's result backend does not know of this end and has to be told.
         """
+        if request.state in _UNSUCCESSFUL:
+            followers = self._ask(self.followers.ending_by, request)
+            self.followers.end(followers, request.origin, request.state, request.reason, tell=tell)
         result = self._ask(self.store.settle, request)
         self._after_settling(result, tell=tell)
         self._after_callback(request.origin)
@@ -137,6 +145,8 @@ class Tracker:
         """Somebody wants a job not to run. Raises UnknownJob."""
         result = self._ask(self.store.request_cancel, job_id)
         self._after_settling(result, tell=True)
+        if result.applied and result.job is not None:
+            self._end_followers(result.job, Origin(job_id=job_id, task=result.job.task), tell=True)
         return result
 
     def progress(self, job_id: str, token: str, progress: Progress) -> bool:
@@ -146,6 +156,18 @@ class Tracker:
             job = self.store.job(job_id)
             self.announcer.send(events.job_progressed, job=job)
         return recorded
+
+    def create_group(self, group: GroupRecord) -> GroupRecord:
+        """Record a group, or find the one that has its id."""
+        return self._ask(self.store.create_group, group)
+
+    def hold_group(self, group_id: str, token: str, seconds: float) -> None:
+        """Hold a group open; again to renew. Raises UnknownGroup, GroupCancelled, GroupCompleted."""
+        self._ask(self.store.begin_filling, group_id, token, seconds)
+
+    def release_group(self, group_id: str, token: str) -> None:
+        """Let go of a hold. Raises UnknownGroup."""
+        self.change_group(self._ask(self.store.end_filling, group_id, token))
 
     def change_group(self, changed: GroupChanged) -> GroupChanged:
         """An operation on a group was recorded: see to its events."""
@@ -170,34 +192,17 @@ class Tracker:
             self._announce(result, result.job.state, result.job.task)
         if tell and result.applied and result.job is not None:
             self._tell_backend(result.job)
-        self._end_dependents(result)
         self.handle(result.events)
+
+    def _end_followers(self, job: JobRecord, origin: Origin, *, tell: bool) -> None:
+        if job.state in _UNSUCCESSFUL:
+            followers = self.followers.of(origin)
+            self.followers.end(followers, origin, job.state, job.reason, tell=tell)
 
     def _after_callback(self, origin: Origin) -> None:
         """A group's callback has ended: the group may have waited for it."""
         if origin.callback_of is not None:
             self.closing.look_at(origin.callback_of)
-
-    def _end_dependents(self, result: Settled) -> None:
-        """A job that was replaced by a chain or a group ends when one of their tasks fails.
-
-        Nothing would publish the task that carries its id any more, and Celery tells nobody.
-        """
-        job = result.job
-        if not result.applied or job is None or job.state not in _FAILED:
-            return
-        message = self.store.message(job.id)
-        for job_id in () if message is None else self.ports.dependents(message):
-            request = SettleRequest(
-                origin=Origin(job_id=job_id, task=job.task),
-                state=JobState.FAILURE,
-                reason=Reason.ERROR,
-                error=ErrorInfo(
-                    type="UpstreamFailed", message=f"job {job.id} ({job.task}) ended as {job.state}"
-                ),
-                record_unknown=False,
-            )
-            self.settle(request, tell=False)
 
     def _tell_backend(self, job: JobRecord) -> None:
         self.ports.tell_backend(job, self.store.message(job.id))

@@ -6,6 +6,7 @@ from collections import Counter
 
 from hypothesis.stateful import invariant
 
+from celery_jobtrack.model.fault import FaultKind
 from celery_jobtrack.model.requests import GroupQuery, JobQuery
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.testing import steps
@@ -13,6 +14,8 @@ from tests.contract.event_rules import EventRules
 from tests.contract.group_rules import GroupRules
 from tests.contract.model import ENDED
 from tests.contract.rerun_rules import RerunRules
+
+BROUGHT_BY_TIME = {FaultKind.FILLER, FaultKind.UNDELIVERED, FaultKind.GIVEN_UP, FaultKind.UNFINISHED}
 
 
 class StoreMachine(RerunRules, GroupRules, EventRules):
@@ -101,10 +104,23 @@ class StoreMachine(RerunRules, GroupRules, EventRules):
 
     def teardown(self) -> None:
         try:
+            self._nothing_is_wrong()
             self._let_the_checker_work()
+            self._nothing_is_wrong()
             self._deliver_the_rest()
         finally:
             self._stack.close()
+
+    def _nothing_is_wrong(self) -> None:
+        """The doctor finds nothing but what time brings: nobody renews holds, nobody has to deliver."""
+        found, cursor = [], None
+        while True:
+            page = self.store.faults(cursor)
+            found += [fault for fault in page.faults if fault.kind not in BROUGHT_BY_TIME]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert found == [], found
 
     def _let_the_checker_work(self) -> None:
         """What is due and only that is recomputed: every group that can complete has to."""

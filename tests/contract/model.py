@@ -87,10 +87,10 @@ class Group:
     def outcome(self) -> GroupOutcome | None:
         if not self.over:
             return None
-        if self.failed_first is not None or self.incomplete:
+        if self.incomplete:
             return GroupOutcome.FAILED
         if self.cancelled:
-            return GroupOutcome.CANCELLED
+            return GroupOutcome.CANCELLED if self.failed_first is None else GroupOutcome.FAILED
         wrong = {JobState.FAILURE, JobState.REVOKED} & set(self.ended.values())
         return GroupOutcome.FAILED if wrong else GroupOutcome.SUCCEEDED
 

@@ -10,13 +10,14 @@ from celery_jobtrack.errors import GroupCancelled
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.job import Progress
 from celery_jobtrack.model.requests import EnqueueRequest, GroupQuery, JobQuery, RedriveRequest, Refusal
-from celery_jobtrack.model.state import GroupState, JobState, Outcome
+from celery_jobtrack.model.state import EventKind, GroupState, JobState, Outcome
 from celery_jobtrack.strategies.row import Conflict
 from celery_jobtrack.strategies.sql import SqlStore
 from celery_jobtrack.strategies.sql.plain_statements import PlainStatements
 from celery_jobtrack.strategies.sql.rows import SqlRows
 from celery_jobtrack.strategies.sql.tallies import Crowd
 from celery_jobtrack.testing import Clock, steps
+from celery_jobtrack.testing.threads import Crowd as Threads
 from tests.contract.both_ways import BothWays
 from tests.contract.interleaving import interleave
 
@@ -449,3 +450,64 @@ def test_tallies_are_opened_once(store):
 
 def _open(store: SqlStore, statements: PlainStatements, values: Any) -> object:
     return store._written(statements.open_tallies, values.group("g"))
+
+
+ENDS = 200
+ROUNDS = 10
+
+
+def test_many_threads_that_end_a_crowd_complete_it_once(store, clock):
+    """Failures, recounts, renewed holds and new members come between them, and each gathers the tallies."""
+    tally_early(store)
+    steps.group(store)
+    store.delivers = lambda: False
+    announced = 0
+    with Threads(20) as threads:
+        for generation in range(1, ROUNDS + 1):
+            names = [f"{generation}-{number}" for number in range(ENDS)]
+            store.begin_filling("g", "f", 3600)
+            store.enqueue_many(chunk(*names))
+
+            def live(thread: int, names: list[str] = names) -> bool:
+                for number in range(thread, ENDS, 20):
+                    steps.start(store, names[number], f"t{names[number]}", group_id="g")
+                    failed = number % 19 == 3
+                    assert end(store, names[number], Outcome.FAILURE if failed else Outcome.SUCCESS).applied
+                    if number % 40 == 7:
+                        assert store.recompute_group("g").repaired is None
+                    if number % 50 == 9:
+                        store.begin_filling("g", "f", 3600)
+                return True
+
+            assert all(threads.together(live))
+            assert not steps.the_group(store).is_over
+            store.end_filling("g", "f")
+            record = steps.the_group(store)
+            assert (record.generation, record.is_over) == (generation, True)
+            assert record.totals == Totals(total=ENDS, succeeded=ENDS - 11, failed=11)
+            announced += 1
+    kinds = [event.kind for event in steps.all_events(store, clock)]
+    assert kinds == [EventKind.STARTED, EventKind.COMPLETED] * announced
+
+
+def test_last_of_many_threads_completes_a_crowd(store):
+    tally_early(store)
+    with Threads(20) as threads:
+        for number in range(ROUNDS):
+            group_id = f"g{number}"
+            steps.group(store, group_id)
+            names = [f"{number}-{member}" for member in range(ENDS)]
+            store.enqueue_many(chunk(*names, group_id=group_id))
+            for name in names:
+                steps.start(store, name, f"t{name}", group_id=group_id)
+
+            def finish(thread: int, names: list[str] = names, group_id: str = group_id) -> bool:
+                return all(
+                    steps.finish(store, name, f"t{name}", group_id=group_id).applied
+                    for name in names[thread::20]
+                )
+
+            assert all(threads.together(finish))
+            record = store.group(group_id)
+            assert (record.is_over, record.totals) == (True, Totals(total=ENDS, succeeded=ENDS))
+            assert tallies(store) == []

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from celery_jobtrack import JobTrack
 from tests.integration.apps import shop as shop_app
@@ -24,15 +24,27 @@ BOUND = 40.0
 CELERY = (sys.executable, "-m", "celery", "-A", "tests.integration.apps.shop")
 
 
+class _Place(Protocol):
+    """What a process is started for: its command, its folder, and how many there were before."""
+
+    folder: Path
+    processes: int
+
+    @property
+    def celery(self) -> tuple[str, ...]: ...
+
+    def environment(self, **settings: Any) -> dict[str, str]: ...
+
+
 class Process:
     """A ``celery`` process of the shop, with its log."""
 
-    def __init__(self, shop: Shop, *arguments: str, settings: dict[str, Any]) -> None:
+    def __init__(self, shop: _Place, *arguments: str, settings: dict[str, Any]) -> None:
         shop.processes += 1
         self.log = shop.folder / f"{arguments[0]}-{shop.processes}.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*CELERY, *arguments],
+                [*shop.celery, *arguments],
                 env=shop.environment(**settings),
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -87,6 +99,8 @@ class Process:
 
 class Shop:
     """The test's side: the same app and store, and what the listeners in the workers wrote down."""
+
+    celery = CELERY
 
     def __init__(self, folder: Path, store_url: str = "", broker_url: str = "", **conf: Any) -> None:
         self.folder = folder

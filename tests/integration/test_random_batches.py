@@ -148,6 +148,15 @@ def await_closed(yard: Yard, batches) -> None:
     wait_until(all_closed, SECONDS_EACH * len(batches), f"seed {yard.seed}: not all batches were closed")
 
 
+@pytest.fixture(params=["sqlite", "redis"])
+def shop(make_shop, request):
+    """A shop on files, or on a server that is broker and store."""
+    if request.param == "sqlite":
+        return make_shop()
+    server = request.getfixturevalue("redis_server")
+    return make_shop(store_url=server.new_database(), broker_url=server.new_database())
+
+
 @pytest.mark.timeout(7200)
 def test_random_batches_end_with_exactly_the_callbacks_of_their_outcome(shop, request):
     count = request.config.getoption("--random-runs") or USUAL

@@ -117,7 +117,9 @@ def test_empty_batch_succeeds(eager, tasks, ran):
 
 def test_standing_group_has_its_callbacks_in_every_generation(eager, tasks, ran):
     told = tasks.told
-    group = eager.jobtrack.groups.create("standing", then=told.s("then"), finally_=[told.s("a"), told.s("b")])
+    about = {"then": told.s("then"), "finally_": [told.s("a"), told.s("b")]}
+    group = eager.jobtrack.groups.get_or_create("standing", **about)
+    assert eager.jobtrack.groups.get_or_create("standing", **about) == group
     for _ in range(2):
         tasks.add.apply_async((1, 2), job_group=group)
     assert kinds(ran, group) == ["then", "a", "b"] * 2

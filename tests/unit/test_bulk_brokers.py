@@ -31,7 +31,7 @@ def app(request, tmp_path):
         conf["broker_transport"] = f"{filesystem.__name__}:Transport"
     urls = {
         "memory": lambda: "memory://",
-        "filesystem": lambda: f"filesystem://{tmp_path}/broker",
+        "filesystem": lambda: f"filesystem:///{tmp_path}/broker",
         "rabbitmq": lambda: request.getfixturevalue("rabbitmq_server").new_database(),
     }
     with Celery("bulk", broker=urls[request.param](), set_as_current=False) as made:

@@ -349,7 +349,7 @@ def test_bulk_inside_of_a_job_says_which_one_as_apply_async_does(make_wire):
     wire = make_wire()
     task = wire.task()(nothing)
     _task_stack.push(task)
-    task.push_request(id="the-parent", root_id="the-root", delivery_info={})
+    task.push_request(id="the-parent", root_id="the-root", called_directly=False, delivery_info={})
     try:
         one_by_one, many = both(wire, [task.s(number) for number in range(3)])
     finally:

@@ -6,18 +6,22 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from celery_jobtrack.errors import SchemaMismatch, StoreUnavailable
+from celery_jobtrack.model.group import Totals
+from celery_jobtrack.model.state import EventKind
 from celery_jobtrack.strategies.sql import SqlStore, migrate, schema
-from celery_jobtrack.testing.steps import enqueue, start, the_job
+from celery_jobtrack.testing import Clock
+from celery_jobtrack.testing.steps import all_events, enqueue, finish, start, the_job
 from celery_jobtrack.testing.threads import Crowd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -144,26 +148,178 @@ def test_older_sqlite_file_is_upgraded_by_itself(tmp_path: Path, request: pytest
         store.close()
 
 
-def test_tables_of_the_first_version_are_upgraded_with_their_rows(
-    sql_url: str, sql_namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = SqlStore(sql_url, namespace=sql_namespace)
-    try:
+@pytest.fixture
+def at_version(store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes the store's tables as code of an earlier version made them."""
+
+    def make(version: int) -> None:
         with monkeypatch.context() as patched:
-            shutil.copytree(migrate.MIGRATIONS, tmp_path / "first")
-            for later in (tmp_path / "first" / "versions").glob("000[2-9]_*.py"):
-                later.unlink()
-            patched.setattr(migrate, "MIGRATIONS", tmp_path / "first")
-            patched.setattr(schema, "SCHEMA_VERSION", 1)
+            shutil.copytree(migrate.MIGRATIONS, tmp_path / "earlier")
+            for path in (tmp_path / "earlier" / "versions").glob("0*.py"):
+                if int(path.name[:4]) > version:
+                    path.unlink()
+            patched.setattr(migrate, "MIGRATIONS", tmp_path / "earlier")
+            patched.setattr(schema, "SCHEMA_VERSION", version)
             store.open()
-            enqueue(store)
-        assert store.schema_versions() == (1, THIS)
-        assert store.upgrade() == (1, THIS)
-        start(store)
-        assert store.attempts("job")[0].reruns is False
-        assert store.overdue_queues(store.now()) == []
+        assert store.schema_versions() == (version, THIS)
+
+    return make
+
+
+@pytest.mark.parametrize("version", range(1, THIS))
+def test_tables_of_earlier_versions_come_to_be_those_of_today(
+    store: SqlStore, sql_url: str, sql_namespace: str, at_version: Callable[[int], None], version: int
+) -> None:
+    at_version(version)
+    assert store.upgrade() == (version, THIS)
+    anew = SqlStore(sql_url, namespace=f"{sql_namespace}_anew")
+    try:
+        anew.open()
+        assert _described(store) == _described(anew)
     finally:
-        store.close()
+        anew.close()
+
+
+def _described(store: SqlStore) -> dict[str, Any]:
+    """The tables by their names without the namespace's prefix: columns, keys and indexes."""
+    prefix, found = store._schema.prefix, inspect(store._engine)
+
+    def bare(descriptions: Any) -> Any:
+        found = []
+        for each in descriptions:
+            options = {name: str(value) for name, value in each.get("dialect_options", {}).items()}
+            found.append(str({**each, "dialect_options": options}).replace(prefix, ""))
+        return sorted(found)
+
+    return {
+        table.name.removeprefix(prefix): [
+            bare(found.get_columns(table.name)),
+            bare([found.get_pk_constraint(table.name)]),
+            bare(found.get_unique_constraints(table.name)),
+            bare(found.get_indexes(table.name)),
+        ]
+        for table in store._schema.metadata.sorted_tables
+    }
+
+
+def test_jobs_of_the_first_version_are_upgraded(store: SqlStore, at_version: Callable[[int], None]) -> None:
+    at_version(1)
+    _write_as_before(store, "jobs", OLD_JOB)
+    store.upgrade()
+    start(store)
+    assert store.attempts("job")[0].reruns is False
+    assert store.overdue_queues(store.now()) == []
+
+
+def test_groups_of_the_second_version_go_on(store: SqlStore, at_version: Callable[[int], None]) -> None:
+    """One is in its third generation, with a member that runs and two pending events; one has completed."""
+    at_version(2)
+    _write_as_before(
+        store, "groups", {**OLD_GROUP, "id": b"g"}, {**OLD_GROUP, "id": b"old", "completed_at": 9}
+    )
+    _write_as_before(store, "jobs", {**OLD_JOB, "group_id": b"g", "generation": 3})
+    events = [{**OLD_EVENT, "id": b"e%d" % n, "generation": n} for n in (2, 3)]
+    _write_as_before(store, "events", *events)
+    store.upgrade()
+    store.delivers = lambda: False
+
+    group = store.group("g")
+    assert group is not None
+    assert (group.base_generation, group.callbacks, group.cancels_on_failure) == (3, (), False)
+    assert group.totals == Totals(total=1)
+    assert store.recompute_group("g").repaired is None
+    start(store, group_id="g")
+    assert finish(store, group_id="g").applied
+    # All that was written before, each in its turn, and the end of the present generation.
+    told = [(event.generation, event.kind, event.step) for event in all_events(store, Clock())]
+    assert told == [
+        (2, EventKind.STARTED, 0),
+        (3, EventKind.STARTED, 0),
+        (3, EventKind.COMPLETED, 0),
+    ]
+    enqueue(store, "next", group_id="old")
+    assert store.group("old").base_generation == 4
+
+
+def test_code_of_the_second_version_can_write_in_tables_of_the_third(
+    store: SqlStore, at_version: Callable[[int], None]
+) -> None:
+    """What it does not know of has a default, and one event of a kind is still one."""
+    at_version(2)
+    known = {name: _columns(store, name) for name in ("jobs", "groups", "events")}
+    store.upgrade()
+    for name, row in (("jobs", OLD_JOB), ("groups", {**OLD_GROUP, "id": b"g"}), ("events", OLD_EVENT)):
+        assert set(row) <= known[name]
+        _write_as_before(store, name, row)
+    assert the_job(store).id == "job"
+    assert store.group("g").base_generation == 1
+    with pytest.raises(IntegrityError):
+        _write_as_before(store, "events", {**OLD_EVENT, "id": b"another"})
+
+
+OLD_JOB = {
+    "id": b"job",
+    "task": b"shop.resize",
+    "state": "ENQUEUED",
+    "queue": b"celery",
+    "retries": 0,
+    "run": 1,
+    "attempts": 0,
+    "copies": 0,
+    "enqueued_at": 1,
+    "published_at": 1,
+    "cancel_requested": False,
+    "copy_waiting": False,
+}
+OLD_GROUP = {
+    "state": "RUNNING",
+    "generation": 3,
+    **{
+        f"{when}{name}": 0
+        for when in ("", "earlier_")
+        for name in ("succeeded", "failed", "revoked", "skipped")
+    },
+    "total": 1,
+    "earlier_total": 5,
+    "standing": True,
+    "sealed": False,
+    "incomplete": False,
+    "time_to_check": 60.0,
+    "settle_after": 0.0,
+    "created_at": 1,
+    "started_at": 1,
+    "title": "old",
+    "description": "",
+}
+OLD_EVENT = {
+    "id": b"e",
+    "kind": "job_group_started",
+    "group_id": b"g",
+    "generation": 3,
+    "pending": True,
+    "created_at": 1,
+    "tries": 0,
+    "undeliverable": False,
+}
+"""Rows as code of version 2 wrote them; keys are bytes, as MariaDB has them."""
+
+
+def _write_as_before(store: SqlStore, name: str, *rows: dict[str, Any]) -> None:
+    """Insert rows by the columns that they name, through none of our types."""
+    with store._engine.begin() as connection:
+        for row in rows:
+            values = {
+                key: value.decode() if isinstance(value, bytes) and store._dialect != "mysql" else value
+                for key, value in row.items()
+            }
+            quoted = connection.dialect.identifier_preparer.quote
+            columns, marks = ", ".join(map(quoted, values)), ", ".join(f":{key}" for key in values)
+            statement = f"INSERT INTO {store._schema.prefix}{name} ({columns}) VALUES ({marks})"
+            connection.execute(text(statement), values)
+
+
+def _columns(store: SqlStore, name: str) -> set[str]:
+    return {column["name"] for column in inspect(store._engine).get_columns(store._schema.prefix + name)}
 
 
 def test_tables_newer_by_one_work(store: SqlStore) -> None:

@@ -304,3 +304,22 @@ def test_batch_whose_dispatcher_lives_or_that_is_filled_by_hand_is_not_sealed(wo
         world.checker.tick()
     assert not world.store.group("g").sealed
     assert not world.store.group("by hand").sealed
+
+
+def test_what_stands_for_a_group_is_announced_as_no_job(world):
+    heard = []
+
+    def on_job(sender, *, job, **_):
+        heard.append(job.id)
+
+    world.group(id="parent", standing=False)
+    with (
+        events.job_enqueued.connected_to(on_job),
+        events.job_failed.connected_to(on_job),
+        events.job_succeeded.connected_to(on_job),
+    ):
+        batch(world, group_id="g", parent_id="parent")
+        world.store.seal_group("parent")
+        end(world, "a", Outcome.FAILURE)
+    assert world.state("g") == "FAILURE"
+    assert heard == ["a", "a"]

@@ -92,7 +92,7 @@ class RememberingPorts:
             raise self.broker_error
         self.callbacks.append((kind, origin.job_id))
 
-    def dependents(self, message):
+    def followers(self, message):
         return ()
 
     def queue_is_empty(self, queue):

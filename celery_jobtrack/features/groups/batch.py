@@ -68,7 +68,7 @@ class PendingBatch(Nested):
         return replace(self, on_failure="continue")
 
     def on_queue(self, name: str) -> PendingBatch:
-        """Send all members to this queue; callbacks go where their signatures say."""
+        """Send the members to this queue, unless one says otherwise; callbacks go where they say."""
         return replace(self, options={**self.options, "queue": check_name("a queue", name, InvalidPayload)})
 
     def dispatch(

@@ -18,7 +18,7 @@ from celery_jobtrack.integration.queries import check_cursor, check_limit, check
 from celery_jobtrack.model.group import GroupRecord
 from celery_jobtrack.model.names import check_name
 from celery_jobtrack.model.requests import GroupQuery, Page
-from celery_jobtrack.model.state import CallbackKind, GroupState
+from celery_jobtrack.model.state import GroupState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _ON_FAILURE = ("continue", "cancel")
+_CALLBACKS = ("before", "progress", "every", "then", "catch", "finally_")
 _USUAL: Mapping[str, Any] = MappingProxyType(
     {
         "description": "",
@@ -109,14 +110,15 @@ class Groups:
             standing=standing,
             on_failure=on_failure,
         )
-        given = {
-            CallbackKind.BEFORE: before,
-            CallbackKind.PROGRESS: progress,
-            CallbackKind.THEN: then,
-            CallbackKind.CATCH: catch,
-            CallbackKind.FINALLY: finally_,
-        }
-        callbacks = callbacks_given(self._runtime, given, every=every)
+        callbacks = callbacks_given(
+            self._runtime,
+            before=before,
+            progress=progress,
+            every=every,
+            then=then,
+            catch=catch,
+            finally_=finally_,
+        )
         parent_id = parent_id_of(self._runtime, parent)
         group = self._created(record.evolve(callbacks=callbacks, parent_id=parent_id))
         count_in_parent(self._runtime, group.record)
@@ -156,11 +158,15 @@ class Groups:
         Args:
             key: The unique name.
             title: What people call it; by default the key.
-            about: As in ``create``, callbacks and ``parent`` apart.
+            about: As in ``create``, ``parent`` apart.
+
+        Raises:
+            InvalidPayload: A key, title, payload, time or callback cannot be kept.
         """
         check_name("a group's key", key, InvalidPayload)
-        attributes = {**_USUAL, **about}
-        record = self._record(key if title is None else title, key, **attributes)
+        given = {name: about.pop(name) for name in _CALLBACKS if name in about}
+        record = self._record(key if title is None else title, key, **{**_USUAL, **about})
+        record = record.evolve(callbacks=callbacks_given(self._runtime, **given))
         if not self._runtime.enabled:
             return JobGroup(self._runtime, record)
         return JobGroup(self._runtime, self._runtime.store.create_group(record))

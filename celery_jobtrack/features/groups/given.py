@@ -9,7 +9,7 @@ from celery_jobtrack.integration.signatures import callback_of
 from celery_jobtrack.model.state import CallbackKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.callback import Callback
@@ -26,9 +26,23 @@ def one_more(
 
 
 def callbacks_given(
-    runtime: Runtime, given: Mapping[CallbackKind, Any], *, every: int
+    runtime: Runtime,
+    *,
+    before: Any = None,
+    progress: Any = None,
+    every: int = 1,
+    then: Any = None,
+    catch: Any = None,
+    finally_: Any = None,
 ) -> tuple[Callback, ...]:
     """The callbacks of ``groups.create``: of each kind none, one or several. Raises InvalidPayload."""
+    given = {
+        CallbackKind.BEFORE: before,
+        CallbackKind.PROGRESS: progress,
+        CallbackKind.THEN: then,
+        CallbackKind.CATCH: catch,
+        CallbackKind.FINALLY: finally_,
+    }
     found: tuple[Callback, ...] = ()
     for kind, signatures in given.items():
         step = every if kind is CallbackKind.PROGRESS else 0

@@ -19,7 +19,7 @@ from celery_jobtrack.integration.bulk.sending import Broker
 from celery_jobtrack.model.names import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from celery_jobtrack.integration.bulk.parcel import Parcel
     from celery_jobtrack.integration.runtime import Runtime
@@ -69,8 +69,8 @@ def dispatch(
             told.append(stack.enter_context(bar(signatures)))
         room = None if max_outstanding is None else Room(runtime, group_id, max_outstanding)
         packer = Packer(runtime, group_id=group_id, usual=options or {}, key=key)
-        bulk = BulkDispatch(runtime, packer, Account(group_id), chunk=chunk)
-        return bulk.run(signatures, told=told, room=room)
+        bulk = BulkDispatch(runtime, packer, Account(group_id), chunk=chunk, room=room)
+        return bulk.run(signatures, told=told)
 
 
 class _Read(NamedTuple):
@@ -92,31 +92,26 @@ class BulkDispatch:
         packer: Makes parcels of signatures.
         account: Counts what becomes of them.
         chunk: How many jobs are recorded and sent at once.
+        room: What every chunk but the first waits for.
     """
 
-    def __init__(self, runtime: Runtime, packer: Packer, account: Account, *, chunk: int) -> None:
+    def __init__(
+        self, runtime: Runtime, packer: Packer, account: Account, *, chunk: int, room: Room | None
+    ) -> None:
         self._runtime = runtime
         self._chunk = chunk
+        self._room = room
         self._account = account
         self._packer = packer
         self._recording = Recording(runtime, packer)
         self._broker = Broker(runtime.app)
 
-    def run(
-        self,
-        signatures: Iterable[Any],
-        *,
-        told: Iterable[Callable[[Dispatched], object]],
-        room: Room | None,
-    ) -> Dispatched:
+    def run(self, signatures: Iterable[Any], *, told: Sequence[Callable[[Dispatched], object]]) -> Dispatched:
         """Dispatch all of them; what is raised carries the account of what was sent by then."""
-        told = list(told)
         try:
             for report in self._chunks(iter(signatures)):
                 for tell in told:
                     tell(report)
-                if room is not None:
-                    room.wait()
         except JobTrackError as error:
             error.dispatched = self._account.report()
             raise
@@ -138,6 +133,8 @@ class BulkDispatch:
             # What cannot be sent is raised here, and nothing is sent of the chunk in which it stands.
             read = self._read(items)
             more = read.more
+            if self._room is not None and self._account.sent and (read.parcels or read.whole is not None):
+                self._room.wait()
             # What the signatures gave before they raised is sent, as it would be in a loop.
             for part in by_group(read.parcels):
                 self._dispatch(part)

@@ -67,8 +67,9 @@ class Broker:
 
     def _choose(self) -> Sending:
         send = self._app.amqp.send_untracked
-        # Where kombu connects again by itself, it is to have no more patience than for one message.
-        self._producer.connection.transport_options.update(self._patience)
+        if self._app.conf.task_publish_retry:
+            # As a single message does it: where kombu connects again by itself, it has this patience.
+            self._producer.connection.transport_options.update(self._patience)
         if is_plain_redis(self._producer.channel):
             return RedisSending(self._producer, send, self._patience)
         return PlainSending(self._producer, send, retries=bool(self._app.conf.task_publish_retry))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celery_jobtrack.errors import InvalidPayload, JobTrackError
 from celery_jobtrack.model import diagnosis
 from celery_jobtrack.model.fault import Fault, FaultKind, FaultPage
-from celery_jobtrack.model.group import GROUP_TASK, Totals
+from celery_jobtrack.model.group import GROUP_TASK, Totals, recounted
 from celery_jobtrack.model.state import FINAL, JobState
 from celery_jobtrack.strategies.redis.base import RedisBase
 from celery_jobtrack.strategies.redis.fields import GROUP, STATES
@@ -180,7 +180,7 @@ class Faults(RedisBase):
             now=the_moment(now),
             told=None,
         )
-        if counted is not None and not group.is_over and _totals(counted) == group.totals:
+        if counted is not None and not group.is_over and recounted(group, _totals(counted)) == group.totals:
             live = live_members(numbers)
             wrong = [name for state, name in _LIVE if live[state] != counted.get(state, 0)]
             if wrong:

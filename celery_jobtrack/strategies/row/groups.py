@@ -98,7 +98,8 @@ class GroupOperations(RowBase):
                 waits = group.needs_closing and group.closed_at is None
                 due = rows.now() + timedelta(seconds=group.time_to_check) if waits else None
                 return group.evolve(next_check_at=due), NO_EVENTS
-            counted = rows.count_members(group_id, group.base_generation, group.generation)
+            found = rows.count_members(group_id, group.base_generation, group.generation)
+            counted = grouping.recounted(group, found)
             if counted != group.totals:
                 drift.append(f"counted {counted}, recorded {group.totals}")
             now, filling = rows.now(), rows.is_filling(group_id)

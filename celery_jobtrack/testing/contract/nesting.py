@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -87,6 +88,20 @@ class NestingContract:
         run(store, "a", group_id="g")
         assert the_group(store).is_over
         assert the_group(store).totals == Totals(total=1, succeeded=1)
+
+    def test_unpublished_job_learns_what_its_message_says(self, store: Store, clock: Clock) -> None:
+        expires_at = store.now() + timedelta(minutes=5)
+        batch(store)
+        announce(store, "a", group_id="g", queue=None, root_id="first")
+        more: dict[str, Any] = {"queue": "high", "args": "(1,)", "parent_id": "one", "expires_at": expires_at}
+        enqueue(store, "a", group_id="g", root_id="other", **more)
+        job = the_job(store, "a")
+        assert {name: getattr(job, name) for name in more} == more
+        assert job.root_id == "first"
+        clock.advance(1)
+        assert store.overdue_queues(store.now()) == ["high"]
+        clock.advance(600)
+        assert [job.id for job in store.expired_jobs(10)] == ["a"]
 
     def test_unpublished_job_is_left_as_it_is_by_a_chunk(self, store: Store) -> None:
         batch(store)

@@ -40,6 +40,20 @@ def completed_batch(store: Store, **more: Any) -> None:
 class ReopenContract:
     """``reopen_group`` and ``close_group``."""
 
+    def test_reopened_batch_keeps_the_numbers_of_members_that_were_pruned(
+        self, store: Store, clock: Clock
+    ) -> None:
+        completed_batch(store)
+        all_events(store, clock)
+        clock.advance(100)
+        assert store.prune_jobs(JobState.SUCCESS, store.now(), 10) == 1
+        assert redrive(store, "b").applied
+        assert store.recompute_group("g").repaired is None
+        assert the_group(store).totals == Totals(total=2, succeeded=1)
+        run(store, "b", group_id="g", run=2)
+        record = the_group(store)
+        assert (record.is_over, record.totals) == (True, Totals(total=2, succeeded=2))
+
     def test_batch_is_reopened_with_its_numbers(self, store: Store, clock: Clock) -> None:
         completed_batch(store)
         all_events(store, clock)

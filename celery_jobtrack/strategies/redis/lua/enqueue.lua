@@ -10,19 +10,19 @@ local was = places(job)
 
 if job then
   local late = unpacked(ARGV[3])
-  if job[J.state] == STATE.ENQUEUED and not job[J.published_at] then
-    if ARGV[6] ~= '1' then return pack({0, raw}) end
+  local unpublished = job[J.state] == STATE.ENQUEUED and not job[J.published_at]
+  if unpublished and ARGV[6] == '1' then
     job[J.published_at] = now
-  elseif not job[J.enqueued_at] then
+  elseif not unpublished and not job[J.enqueued_at] then
     job[J.enqueued_at] = now
-    for _, field in ipairs({J.queue, J.priority, J.args, J.kwargs, J.tags, J.max_retries,
-                            J.root_id, J.parent_id, J.eta, J.expires_at}) do
-      if job[field] == nil then job[field] = late[field] end
-    end
-    note_start(job)
   else
     return pack({0, raw})
   end
+  for _, field in ipairs({J.queue, J.priority, J.args, J.kwargs, J.tags, J.max_retries,
+                          J.root_id, J.parent_id, J.eta, J.expires_at}) do
+    if job[field] == nil then job[field] = late[field] end
+  end
+  if not unpublished then note_start(job) end
   raw = save_job(id, job, was)
   if ARGV[4] == '1' and job[J.state] < STATE.SUCCESS then call('SET', root .. ':b:' .. id, ARGV[5]) end
   return pack({0, raw})

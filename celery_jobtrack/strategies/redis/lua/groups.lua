@@ -140,7 +140,7 @@ local function settle_up()
   end
   if not group[G.started_at] then announce(KIND.STARTED) end
   local outcome = GROUP_OUTCOME.SUCCEEDED
-  if group[G.first_failure] or group[G.incomplete] then
+  if group[G.incomplete] or cancelled and group[G.first_failure] then
     outcome = GROUP_OUTCOME.FAILED
   elseif cancelled then
     outcome = GROUP_OUTCOME.CANCELLED

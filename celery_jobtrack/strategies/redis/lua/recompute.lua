@@ -15,6 +15,12 @@ local drift = false
 if pack(group) == ARGV[4] then
   local counts = unpacked(ARGV[5])
   local total = 0
+  if group[G.base_generation] then
+    -- A batch that was reopened keeps the numbers of members that have been pruned since they ended.
+    for state = STATE.SUCCESS, STATE.SKIPPED do
+      counts[state] = math.max(counts[state], group[G.succeeded + state - STATE.SUCCESS])
+    end
+  end
   for _, count in ipairs(counts) do total = total + count end
   local right = {
     [G.total] = total,
