@@ -13,10 +13,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test crash lint types docs bench fix clean
+.PHONY: help demo test crash batches lint types docs bench fix clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMPS)/package ## the example application: real jobs, a real worker (ARGS="--path DIR" for another tree)
 	@exec $(BIN)/python -m example_app $(ARGS)
@@ -28,6 +28,10 @@ test: $(STAMPS)/test ## all tests, with throw-away servers (ARGS="-k name" or "t
 crash: $(STAMPS)/test ## 50 rounds for each store in which something dies (ARGS="--seed 1 --round 17 --store redis")
 	@tools/install-servers
 	$(BIN)/python -m tests.crash $(ARGS)
+
+batches: $(STAMPS)/test ## 300 random batches while workers die, against a model (ARGS="--seed 1 --store sqlite")
+	@tools/install-servers
+	$(BIN)/python -m tests.batches $(ARGS)
 
 lint: $(STAMPS)/lint ## style, format, and the layers of the architecture
 	$(BIN)/ruff check .

@@ -359,9 +359,14 @@ def close(group: GroupRecord, now: datetime) -> GroupRecord:
 
 
 def seal(group: GroupRecord, now: datetime, *, incomplete: bool, filling: bool) -> Change:
-    """A batch gets no more members; with ``incomplete`` not all could be dispatched, which is a failure."""
+    """A batch gets no more members; with ``incomplete`` not all could be dispatched, which is a failure.
+
+    What was not dispatched of a batch that somebody had cancelled by then is cancelled with it.
+    """
     if group.is_over:
         return group, NO_EVENTS
+    if group.state is GroupState.CANCELLED and group.first_failure is None:
+        incomplete = False
     group = group.evolve(sealed=True, incomplete=group.incomplete or incomplete)
     causes: tuple[Cause, ...] = ()
     untold = group.first_failure is None and group.state is not GroupState.CANCELLED

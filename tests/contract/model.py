@@ -203,7 +203,8 @@ class Model:
         if group.over:
             return
         group.sealed = True
-        group.incomplete = group.incomplete or incomplete
+        by_somebody = group.cancelled and group.failed_first is None
+        group.incomplete = group.incomplete or (incomplete and not by_somebody)
         if incomplete and group.failed_first is None and not group.cancelled:
             group.fail(None)
         self.look(group_id)

@@ -31,13 +31,13 @@ class Books:
 
 def read_books(jobtrack: JobTrack, groups: Sequence[Any]) -> Books:
     """Read everything. Raises StoreUnavailable."""
-    jobs = {job.id: job for job in _pages(jobtrack.inspect.jobs)}
+    jobs = {job.id: job for job in all_pages(jobtrack.inspect.jobs)}
     store = jobtrack.runtime.store
     return Books(
         jobs=jobs,
         attempts={job_id: store.attempts(job_id) for job_id in jobs},
         groups=[group.refresh().record for group in groups],
-        members={group.id: _pages(group.members) for group in groups},
+        members={group.id: all_pages(group.members) for group in groups},
         events=jobtrack.inspect.event_counts(),
         read_at=time.time(),
     )
@@ -52,7 +52,8 @@ def is_settled(jobtrack: JobTrack, groups: Sequence[Any]) -> bool:
     return all(group.refresh().record.is_over for group in groups if group.record.totals.total)
 
 
-def _pages(ask: Any) -> list[Any]:
+def all_pages(ask: Any) -> list[Any]:
+    """All items of a question that is answered in pages."""
     found, cursor = [], None
     while True:
         page = ask(limit=PAGE, cursor=cursor)

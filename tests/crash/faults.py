@@ -57,7 +57,9 @@ def strike(scene: Scene) -> Strike:
 
 
 def _kill_child(scene: Scene) -> Strike:
-    victim = _pick(scene, wait_until(lambda: _working(scene), VICTIM_SECONDS, "a child runs a body"))
+    victim = _pick(
+        scene, wait_until(lambda: working(scene.folder, scene.staff), VICTIM_SECONDS, "a child runs a body")
+    )
     os.kill(victim, signal.SIGKILL)
     return Strike(what=f"pool child {victim} killed", pids=frozenset({victim}))
 
@@ -160,12 +162,12 @@ def _restart(scene: Scene, server: Server | None, role: str, *, in_order: bool) 
     return Strike(what=f"the {role} ({server.name}) {how}; back after {time.monotonic() - began:.1f} s")
 
 
-def _working(scene: Scene) -> list[int]:
+def working(folder: Path, staff: Staff) -> list[int]:
     """The pids of pool children that are inside of a body."""
     inside: set[int] = set()
-    for line in journal.read(scene.folder / journal.BODIES):
+    for line in journal.read(folder / journal.BODIES):
         (inside.add if line["phase"] == "begin" else inside.discard)(line["pid"])
-    living = {pid for worker in scene.staff.workers for pid in worker.children()}
+    living = {pid for worker in staff.workers for pid in worker.children()}
     return sorted(inside & living)
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from celery_jobtrack.model.event import EventCounts
 from celery_jobtrack.tracking.checker import LEASE as CHECKER
 from celery_jobtrack.tracking.checker import SHORTEST_LEASE
+from tests.crash.accounts import Problem
 from tests.crash.pruning import prune_everything, what_is_left
-from tests.crash.shop import HOLD, LEASE
-from tests.crash.verdict import Problem
+from tests.crash.stage import HOLD, LEASE
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from tests.crash.accounts import Problem
     from tests.crash.faults import Scene, Strike
     from tests.crash.run import Result
-    from tests.crash.verdict import Case, Problem
+    from tests.crash.verdict import Case
 
 JOBS_SHOWN = 3
 LINES_SHOWN = 25
@@ -27,7 +28,7 @@ def explain(scene: Scene, strike: Strike, case: Case | None, problems: Sequence[
     if case is not None:
         parts += _records(folder, case, problems)
     for log in sorted(folder.glob("*.log")):
-        parts += ["", f"--- the end of {log.name} ---", *_tail(log)]
+        parts += ["", f"--- the end of {log.name} ---", *tail(log)]
     text = "\n".join(parts)
     (folder / "report.txt").write_text(text)
     return text
@@ -96,7 +97,7 @@ def _job(folder: Path, case: Case, job_id: str) -> list[str]:
     return parts
 
 
-def _tail(log: Path) -> list[str]:
-    """Without what is said every half second whatever happens."""
+def tail(log: Path) -> list[str]:
+    """The end of a log, without what is said every half second whatever happens."""
     lines = log.read_text(errors="replace").splitlines()
     return [text for text in lines if "celery_jobtrack.check" not in text][-LINES_SHOWN:]

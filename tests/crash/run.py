@@ -7,28 +7,28 @@ import logging
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from celery_jobtrack.errors import StoreUnavailable
-from celery_jobtrack.features import groups
+from celery_jobtrack.features.groups import hold
 from tests.crash import journal
+from tests.crash.accounts import Problem
 from tests.crash.books import is_settled, read_books
 from tests.crash.faults import Scene, Strike, strike
 from tests.crash.leftovers import look_for_leftovers, look_for_unpruned
+from tests.crash.logs import logging_to
 from tests.crash.report import explain
-from tests.crash.shop import HOLD, make_app, spool_folder
+from tests.crash.shop import add_tasks
 from tests.crash.staff import Staff
+from tests.crash.stage import HOLD, make_app, spool_folder
 from tests.crash.traffic import Traffic
-from tests.crash.verdict import Case, Problem, judge
+from tests.crash.verdict import Case, judge
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from celery import Celery
 
     from celery_jobtrack import JobTrack
@@ -69,11 +69,11 @@ def run_round(plan: Plan, lane: Lane, *, keep: bool = False) -> Result:
     broker, broker_url = lane.broker(plan.broker)
     store, store_url = lane.store(plan.store, folder)
     settings = {"broker_url": broker_url, "jobtrack_strategy": store_url}
-    app, jobtrack = make_app(folder, settings)
+    app, jobtrack = make_app("crash", folder, settings, add_tasks)
     try:
         with (
-            patch.object(groups, "FILLING_LEASE", HOLD),
-            _logging_to(folder / "round.log"),
+            patch.object(hold, "FILLING_LEASE", HOLD),
+            logging_to(folder / "round.log", logger),
             Staff(folder, settings, plan.listening) as staff,
         ):
             logger.info("%s; the servers took %.1f s", plan.name, time.monotonic() - began)
@@ -101,23 +101,6 @@ def run_round(plan: Plan, lane: Lane, *, keep: bool = False) -> Result:
     if not kept:
         shutil.rmtree(folder)
     return result
-
-
-@contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """What the dispatching side logs is an artefact like the logs of the others."""
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("[%(asctime)s: %(levelname)s/%(threadName)s] %(message)s"))
-    logger.setLevel(logging.INFO)
-    told = (logging.getLogger("celery_jobtrack"), logger)
-    for each in told:
-        each.addHandler(handler)
-    try:
-        yield
-    finally:
-        for each in told:
-            each.removeHandler(handler)
-        handler.close()
 
 
 class _Round:

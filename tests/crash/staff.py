@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests import processes
-from tests.crash import shop
+from tests.crash import stage
 from tests.servers.process import TETHER
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from typing_extensions import Self
 
 ROOT = Path(__file__).parents[2]
@@ -29,13 +31,14 @@ class Process:
     """One process, which dies with the runner. What it forks is in its process group."""
 
     def __init__(self, name: str, log: Path, environment: dict[str, str], *arguments: str) -> None:
+        """``arguments`` are those of ``celery``."""
         self.name = name
         self.log = log
         self.crew: frozenset[int] = frozenset()
         """Its pids when it became ready."""
         self._log_start = log.stat().st_size if log.exists() else 0
         tether = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(signal.SIGKILL)), ""]
-        command = [sys.executable, "-m", "celery", "-A", "tests.crash.shop", *arguments]
+        command = [sys.executable, "-m", "celery", *arguments]
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
                 [*tether, *command],
@@ -103,17 +106,27 @@ class Staff:
         folder: Of the round; logs go there.
         settings: Of the app.
         listening: Seconds that a listener takes.
+        shop: The module of the app.
+        queues: Which queues the workers serve; none for the app's own.
     """
 
-    MARK = "JOBTRACK_CRASH_FOLDER"
-
-    def __init__(self, folder: Path, settings: dict[str, Any], listening: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        listening: float,
+        *,
+        shop: str = "tests.crash.shop",
+        queues: Sequence[str] = (),
+    ) -> None:
         self._folder = folder
+        self._shop = shop
+        self._queues = ("-Q", ",".join(queues)) if queues else ()
         self._environment = {
             **os.environ,
-            shop.FOLDER: str(folder),
-            shop.SETTINGS: json.dumps(settings),
-            shop.LISTENING: str(listening),
+            stage.FOLDER: str(folder),
+            stage.SETTINGS: json.dumps(settings),
+            stage.LISTENING: str(listening),
             "C_FORCE_ROOT": "1",
             "PYTHONWARNINGS": "default",
         }
@@ -158,7 +171,7 @@ class Staff:
 
     def remains(self) -> list[processes.Process]:
         """Processes of this round that still run, whoever their parent is by now."""
-        return processes.marked(self.MARK, str(self._folder))
+        return processes.marked(stage.FOLDER, str(self._folder))
 
     def __enter__(self) -> Self:
         return self
@@ -177,7 +190,8 @@ class Staff:
     def _start_worker(self, number: int) -> Process:
         name = f"worker-{number}"
         options = ("-c", "2", "-l", "INFO", "-n", f"{name}@crash", "--without-gossip", "--without-mingle")
-        return self._start(name, "worker", *options)
+        return self._start(name, "worker", *options, *self._queues)
 
     def _start(self, name: str, *arguments: str) -> Process:
-        return Process(name, self._folder / f"{name}.log", self._environment, *arguments)
+        log = self._folder / f"{name}.log"
+        return Process(name, log, self._environment, "-A", self._shop, *arguments)

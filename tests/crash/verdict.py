@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.state import JobState, Reason
+from tests.crash.accounts import Problem, counters_right, events_delivered, events_once, no_attempt_open
 from tests.crash.plan import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from celery_jobtrack.model.job import JobRecord
     from tests.crash.books import Books
     from tests.crash.faults import Strike
     from tests.crash.plan import Order, Plan
@@ -30,18 +29,6 @@ class Case:
     books: Books
     bodies: Sequence[dict[str, Any]]
     listeners: Sequence[dict[str, Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """Something that must not be."""
-
-    kind: str
-    what: str
-    job_id: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.what}"
 
 
 def judge(case: Case) -> list[Problem]:
@@ -112,74 +99,6 @@ def _recorded_as_run(case: Case) -> Iterator[Problem]:
             yield _problem("never ran", order, "is recorded as a success, and its body never came to its end")
 
 
-def _no_attempt_open(case: Case) -> Iterator[Problem]:
-    for order in case.plan.orders:
-        job = case.books.jobs.get(order.id)
-        open_ones = [attempt.number for attempt in case.books.attempts.get(order.id, ()) if attempt.is_open]
-        if open_ones:
-            yield _problem("open attempt", order, f"attempts {open_ones} are open")
-        if job is not None and job.is_final and job.token is not None:
-            yield _problem("open attempt", order, f"is {job.state} and names attempt {job.token} as open")
-
-
-def _counters_right(case: Case) -> Iterator[Problem]:
-    for group in case.books.groups:
-        members = case.books.members[group.id]
-        present = [job for job in members if job.generation == group.generation]
-        for which, said, counted in (
-            ("its present generation", group.totals, _count(present)),
-            ("all generations", group.lifetime, _count(members)),
-        ):
-            if said != counted:
-                what = f"{group.title!r} says of {which} {said}, its members are {counted}"
-                yield Problem(kind="wrong counters", what=what)
-
-
-def _count(members: Sequence[JobRecord]) -> Totals:
-    totals = Totals(total=len(members))
-    for job in members:
-        if job.is_final:
-            totals = totals.counting(job.state)
-    return totals
-
-
-def _events_once(case: Case) -> Iterator[Problem]:
-    """Each generation with members has one started and one completed event, in this order."""
-    heard: dict[tuple[str, int], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for line in case.listeners:
-        kinds = heard[line["group"], line["generation"]]
-        if line["event"] not in kinds[f"{line['kind']} {line['phase']}"]:
-            kinds[f"{line['kind']} {line['phase']}"].append(line["event"])
-            kinds["order"].append(f"{line['kind']} {line['phase']}")
-    for group in case.books.groups:
-        if not case.books.members[group.id]:
-            continue
-        for generation in range(1, group.generation + 1):
-            kinds = heard[group.id, generation]
-            where = f"{group.title!r} ({group.id}), generation {generation} of {group.generation}"
-            for kind in ("started", "completed"):
-                ids = kinds[f"{kind} end"]
-                if len(ids) != 1 or len(kinds[f"{kind} begin"]) != 1:
-                    yield Problem(
-                        kind=f"{kind} events",
-                        what=f"{where}: heard {ids}, begun {kinds[f'{kind} begin']}",
-                    )
-            order = kinds["order"]
-            if {"started end", "completed begin"} <= set(order) and order.index("started end") > order.index(
-                "completed begin"
-            ):
-                yield Problem(
-                    kind="events out of order", what=f"{where}: completed was told before started had been"
-                )
-        if not group.is_over:
-            yield Problem(kind="not completed", what=f"{group.title!r} ({group.id}) is {group.state}")
-
-
-def _events_delivered(case: Case) -> Iterator[Problem]:
-    if case.books.events.pending or case.books.events.undeliverable:
-        yield Problem(kind="undelivered events", what=str(case.books.events))
-
-
 def _problem(kind: str, order: Order, what: str) -> Problem:
     group = "no group" if order.crowd is None else f"group {order.crowd}"
     about = f"{order.task} job {order.id} ({order.phase.name.lower()} the fault, {group}) {what}"
@@ -191,8 +110,8 @@ _CHECKS: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     _ended_rightly,
     _none_ran_twice,
     _recorded_as_run,
-    _no_attempt_open,
-    _counters_right,
-    _events_once,
-    _events_delivered,
+    lambda case: no_attempt_open(case.books),
+    lambda case: counters_right(case.books),
+    lambda case: events_once(case.books, case.listeners),
+    lambda case: events_delivered(case.books),
 )

@@ -219,6 +219,18 @@ class OutcomeContract:
         finish(store, "a", "ta", group_id="g")
         assert told(store, clock) == [(STARTED, None), (FAILED, None), (COMPLETED, GroupOutcome.FAILED)]
 
+    @pytest.mark.parametrize("cancels", [True, False])
+    def test_dispatch_abandoned_after_somebody_cancelled_is_no_failure(
+        self, store: Store, clock: Clock, cancels: bool
+    ) -> None:
+        batch(store, callbacks=CATCH, cancels_on_failure=cancels)
+        start(store, "a", "ta", group_id="g")
+        store.cancel_group("g")
+        changed = store.seal_group("g", incomplete=True)
+        assert (changed.group.sealed, changed.group.incomplete) == (True, False)
+        finish(store, "a", "ta", group_id="g")
+        assert told(store, clock) == [(STARTED, None), (COMPLETED, GroupOutcome.CANCELLED)]
+
     def test_progress_is_told_each_time_so_many_have_ended(self, store: Store, clock: Clock) -> None:
         batch(store, callbacks=(callback(CallbackKind.PROGRESS, every=2),))
         ids = [f"job-{number}" for number in range(5)]
