@@ -51,14 +51,20 @@ def retry_job(runtime: Runtime, job_id: str) -> bool:
 
 
 def run_again(
-    runtime: Runtime, job: JobRecord, message: bytes, *, before_sending: Callable[[], None] | None = None
+    runtime: Runtime,
+    job: JobRecord,
+    message: bytes,
+    *,
+    into: int | None = None,
+    before_sending: Callable[[], None] | None = None,
 ) -> bool:
-    """Record a new run of a job, and send it. Returns False if the job has moved on.
+    """Record a new run of a job, and send it. Returns False if the job, or its group, has moved on.
 
     Args:
         runtime: Whose job it is.
         job: As it was read.
         message: As the store has kept it.
+        into: The generation of its group in which it shall run, or not at all.
         before_sending: Is called when the new run is recorded: from then on its group waits for it.
 
     Raises:
@@ -67,7 +73,7 @@ def run_again(
     """
     kept = _of_a_new_run(message, job.run + 1)
     check_ancestors(runtime, job.group_id)
-    result = runtime.tracker.redrive(RedriveRequest(job_id=job.id, message=kept.pack()))
+    result = runtime.tracker.redrive(RedriveRequest(job_id=job.id, message=kept.pack(), into=into))
     if not result.applied or result.job is None:
         return False
     redriven = result.job

@@ -289,6 +289,11 @@ def reopen(group: GroupRecord, *, keep_totals: bool) -> GroupRecord:
     )
 
 
+def generation_of_next_run(group: GroupRecord) -> int:
+    """In which generation a member runs that is redriven now."""
+    return group.generation + 1 if group.is_over else group.generation
+
+
 def redrive(group: GroupRecord, job: JobRecord, now: datetime) -> tuple[GroupRecord, int | None]:
     """Count a member that has ended out of those that have, as it is about to run again.
 

@@ -165,6 +165,12 @@ class RedriveRequest:
     only_from: frozenset[JobState] = REDRIVEN
     message: bytes | None = None
     """The message of the new run, to be kept in the place of the old one; None leaves that."""
+    into: int | None = None
+    """The generation of its group in which it shall run: the request is not applied in any other.
+
+    None for the present generation, and the next one of a group that is over. Who runs many members again
+    says it: the first ones may fail, and end the generation that was begun for all.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,9 +146,11 @@ def redrive(
     *,
     only_from: frozenset[JobState] = REDRIVEN,
     message: bytes | None = None,
+    into: int | None = None,
 ) -> Settled:
     """Queue a job that did not succeed once more."""
-    return store.redrive(RedriveRequest(job_id=job_id, only_from=only_from, message=message))
+    request = RedriveRequest(job_id=job_id, only_from=only_from, message=message, into=into)
+    return store.redrive(request)
 
 
 def callback(kind: CallbackKind, number: int = 0, *, every: int = 0) -> Callback:

@@ -341,6 +341,26 @@ def test_retry_failed_takes_the_errors_ids_and_numbers_it_is_asked_for(small, ta
     assert (batch.refresh().outcome, batch.status().succeeded, batch.status().total) == ("SUCCEEDED", 6, 6)
 
 
+def test_retry_failed_stops_when_what_runs_again_fails_anew(small, tasks, monkeypatch):
+    batch = (
+        small.jobtrack.batch([tasks.add.s(n, n) for n in range(4)]).finally_(tasks.told.s("end")).dispatch()
+    )
+    first = batch.members().items[0].id
+    run(small, first, Outcome.FAILURE)
+    assert (batch.refresh().is_over, batch.outcome) == (True, "FAILED")
+    ports = small.jobtrack.runtime.ports
+
+    def publish_and_fail(job, message):
+        run(small, job.id, Outcome.FAILURE)
+
+    monkeypatch.setattr(ports, "publish_again", publish_and_fail)
+    assert batch.retry_failed().queued == 1
+    batch.refresh()
+    assert (batch.generation, batch.is_over, batch.outcome) == (2, True, "FAILED")
+    callbacks = [job for job in small.recorded() if job.task == "told"]
+    assert len(callbacks) == 2, "one for each generation"
+
+
 def test_retry_failed_reports_what_was_not_kept(small, tasks):
     batch = small.jobtrack.batch([tasks.forgotten.s(), tasks.add.s(1, 2)]).allow_failures().dispatch()
     for job in batch.members().items:

@@ -6,8 +6,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.errors import InvalidPayload
+from celery_jobtrack.errors import GroupCancelled, InvalidPayload
 from celery_jobtrack.features.groups.hold import held_open
+from celery_jobtrack.integration.lineage import recorded
 from celery_jobtrack.integration.redriving import run_again
 from celery_jobtrack.model.group import GROUP_TASK
 from celery_jobtrack.model.requests import JobQuery
@@ -110,30 +111,85 @@ def _retry(
     hold_above: Callable[[], None],
 ) -> None:
     with ExitStack() as stack:
-        held = False
-
-        def hold_this() -> None:
-            nonlocal held
-            hold_above()
-            if not held:
-                held = True
-                stack.enter_context(held_open(runtime, group.id))
-
+        retry = _Retry(runtime, group, wanted=wanted, count=count, stack=stack, hold_above=hold_above)
         for job in _candidates(runtime, group, wanted, inherits=inherits):
             if count.is_full:
                 return
-            if job.task == GROUP_TASK:
-                child = runtime.store.group(job.id)
-                if child is not None:
-                    cancelled = job.state is JobState.REVOKED
-                    below = Wanted(errors=wanted.errors)
-                    _retry(runtime, child, below, count, inherits=cancelled, hold_above=hold_this)
-                continue
-            message = runtime.store.message(job.id)
-            if message is None:
-                count.not_kept.append(job.id)
-            else:
-                count.queued += run_again(runtime, job, message, before_sending=hold_this)
+            try:
+                goes_on = retry.below(job) if job.task == GROUP_TASK else retry.job(job)
+            except GroupCancelled:
+                if not retry.has_begun:
+                    raise
+                # One that runs again has failed, or somebody cancelled: the others stay as they are.
+                return
+            if not goes_on:
+                return
+
+
+class _Retry:
+    """Runs members of one group again, in one generation of it.
+
+    Where the first failure cancels, that may be over before the last of them is queued: what would begin
+    another generation is left alone then.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        group: GroupRecord,
+        *,
+        wanted: Wanted,
+        count: _Count,
+        stack: ExitStack,
+        hold_above: Callable[[], None],
+    ) -> None:
+        self._runtime = runtime
+        self._group = group
+        self._wanted = wanted
+        self._count = count
+        self._stack = stack
+        self._hold_above = hold_above
+        self._generation: int | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a member runs again, of this group or of one below."""
+        return self._generation is not None
+
+    def job(self, job: JobRecord) -> bool:
+        """Run a job again. Returns whether others may follow."""
+        message = self._runtime.store.message(job.id)
+        if message is None:
+            self._count.not_kept.append(job.id)
+            return True
+        queued = run_again(self._runtime, job, message, into=self._generation, before_sending=self._hold)
+        self._count.queued += queued
+        return queued or not self._is_over()
+
+    def below(self, job: JobRecord) -> bool:
+        """Run members again of a group that is a member. Returns whether others may follow."""
+        if self._is_over():
+            return False
+        child = self._runtime.store.group(job.id)
+        if child is not None:
+            cancelled = job.state is JobState.REVOKED
+            wanted = Wanted(errors=self._wanted.errors)
+            _retry(self._runtime, child, wanted, self._count, inherits=cancelled, hold_above=self._hold)
+        return True
+
+    def _hold(self) -> None:
+        self._hold_above()
+        if self._generation is None:
+            present = recorded(self._runtime, self._group.id)
+            self._stack.enter_context(held_open(self._runtime, self._group.id))
+            self._generation = present.generation
+
+    def _is_over(self) -> bool:
+        """Whether the generation that was begun is over."""
+        if self._generation is None:
+            return False
+        present = recorded(self._runtime, self._group.id)
+        return present.is_over or present.generation != self._generation
 
 
 def _candidates(

@@ -160,6 +160,7 @@ class JobTransitions(RedisBase):
             pack_id(request.job_id),
             b"".join(b"%d" % STATES[state] for state in request.only_from & REDRIVEN),
             *_message(request.message),
+            b"" if request.into is None else b"%d" % request.into,
         )
         if answer[0] == CANCELLING_GROUP:
             raise refused(answer[0], unpack_id(answer[2]), answer[1])

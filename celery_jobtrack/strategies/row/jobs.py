@@ -68,7 +68,7 @@ class JobTransitions(RowBase):
             if job is None:
                 raise UnknownJob(f"job {request.job_id!r} was never recorded, so it cannot run again")
             move = moves.redrive(job, request, rows.now())
-            if not move.applied or move.job is None:
+            if not move.applied or move.job is None or not _may_fall_into(rows, job, request.into):
                 return Settled(job=job, applied=False)
             return Settled(job=_redriven(rows, job, move.job, request.message), applied=True)
 
@@ -237,6 +237,14 @@ def _enqueue_many(rows: Rows, requests: Sequence[EnqueueRequest]) -> Sequence[En
             new[job_id] = known[job_id], message
     rows.insert_jobs(list(new.values()))
     return [EnqueueResult(job=known[job_id], created=created) for job_id, created in results]
+
+
+def _may_fall_into(rows: Rows, job: JobRecord, generation: int | None) -> bool:
+    """Whether a job would run again in this generation of its group."""
+    if generation is None or job.group_id is None:
+        return True
+    group = rows.group(job.group_id, lock=True)
+    return group is None or grouping.generation_of_next_run(group) == generation
 
 
 def _redriven(rows: Rows, before: JobRecord, after: JobRecord, message: bytes | None) -> JobRecord:

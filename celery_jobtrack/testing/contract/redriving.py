@@ -266,6 +266,29 @@ class RedriveContract:
         assert start(store, "a", "again", group_id="g", run=2).admitted
         assert store.cancelled_groups(10) == []
 
+    def test_member_runs_again_in_the_generation_that_is_asked_for_or_not_at_all(self, store: Store) -> None:
+        batch(store, cancels_on_failure=True)
+        for job_id in "ab":
+            enqueue(store, job_id, group_id="g")
+        store.seal_group("g")
+        run(store, "a", Outcome.FAILURE, group_id="g")
+        settle(store, "b", JobState.REVOKED, Reason.GROUP_CANCELLED)
+        assert not redrive(store, "a", into=1).applied, "that one is over"
+        assert not redrive(store, "a", into=3).applied
+        assert redrive(store, "a", into=2).applied
+        assert not redrive(store, "b", into=3).applied
+        run(store, "a", Outcome.FAILURE, group_id="g", run=2)
+        assert not redrive(store, "b", into=2).applied, "its failure has ended that one"
+        assert the_job(store, "b").state is JobState.REVOKED
+        record = the_group(store)
+        assert (record.generation, record.is_over) == (2, True)
+        assert redrive(store, "b").applied
+        assert the_group(store).generation == 3
+
+    def test_member_of_no_group_runs_again_whatever_generation_is_asked_for(self, store: Store) -> None:
+        run(store, "a", Outcome.FAILURE)
+        assert redrive(store, "a", into=7).applied
+
     def test_member_that_was_not_counted_is_when_it_runs_again(self, store: Store) -> None:
         batch(store)
         enqueue(store, "a", group_id="g")
