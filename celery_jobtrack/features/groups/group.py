@@ -295,7 +295,8 @@ class JobGroup:
         Without ``ids`` these are the members that failed and, in a batch that its first failure cancelled,
         those that were cancelled with it; members of groups below included. A batch keeps its numbers, and
         if all succeed now, its ``then`` callbacks follow; a standing group begins a generation.
-        Where the first failure cancels, one that fails anew before all are queued leaves the others as they are.
+        Where the first failure cancels, one that fails anew before all are queued leaves the others as they
+        are.
 
         Args:
             ids: Only these members, jobs or their ids; also such as were cancelled or have expired.
