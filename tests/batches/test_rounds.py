@@ -24,6 +24,7 @@ def lane() -> Iterator[Lane]:
         yield lane
 
 
+@pytest.mark.timeout(600)  # one that does not end is waited for, to be reported with all that is known of it
 @pytest.mark.parametrize(("store", "broker"), [("redis", "redis"), ("postgresql", "rabbitmq")])
 def test_random_batches_come_to_what_the_model_predicts(lane, store, broker):
     drawn_from = {"seed": SEED, "number": 1, "store": store, "broker": broker, "batches": BATCHES}
