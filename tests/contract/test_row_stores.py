@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from celery_jobtrack.model import moves
+from celery_jobtrack.model.event import Cause
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.state import EventKind, GroupState, JobState
 from celery_jobtrack.testing import Clock, steps
@@ -100,7 +101,7 @@ def test_transaction_that_fails_leaves_nothing(store):
             rows.update_group(group, group.evolve(state=GroupState.RUNNING, totals=Totals(total=5)))
             rows.insert_group(group.evolve(id="g2", key="k2"))
             rows.hold("g", "f", now)
-            rows.add_event(EventKind.STARTED, group)
+            rows.add_event(Cause(kind=EventKind.STARTED), group)
             raise RuntimeError("half-way")
 
     with pytest.raises(RuntimeError, match="half-way"):
