@@ -16,7 +16,7 @@ LARGEST = 1000
 
 def recorded(runtime: Runtime, group_id: str) -> GroupRecord:
     """The record of the group with this id. Raises UnknownGroup."""
-    record = runtime.store.group(group_id)
+    record = runtime.store.group(group_id) if isinstance(group_id, str) else None
     if record is None:
         raise UnknownGroup(
             f"group {group_id!r} is not recorded in namespace {runtime.settings.namespace!r}; "

@@ -228,8 +228,8 @@ def describe_status(
 
 def _times(group: GroupRecord, running: int, now: datetime) -> dict[str, datetime | None]:
     """When the group should have completed, and between which times."""
-    if group.started_at is None or group.is_over:
-        return {"eta": None}
+    if group.started_at is None or group.is_over or not group.outstanding:
+        return {"eta": None}  # one that waits for more members to come has no end in sight
     seconds = (now - group.started_at).total_seconds()
     found = remaining(seconds=seconds, done=group.totals.final, left=group.outstanding, running=running)
     if found is None:

@@ -594,3 +594,24 @@ def test_job_that_is_sent_again_by_its_key_can_be_published_again_by_the_checker
     small.jobtrack.runtime.ports.publish_again(job, small.jobtrack.store.message(job.id))
 
     assert message_runs(small) == [2, 2]
+
+
+def test_key_of_jobs_in_another_group_is_refused(small, noop):
+    first = small.jobtrack.groups.create("first")
+    second = small.jobtrack.groups.create("second", standing=False)
+    first.dispatch([noop.s(number) for number in range(2)], key="night")
+
+    with pytest.raises(errors.InvalidPayload, match=f"into group {first.id}, and not into group {second.id}"):
+        second.dispatch([noop.s(number) for number in range(4)], key="night")
+
+    # What was new in that chunk is not sent, and does not wait for ever.
+    reasons = {job.reason for job in second.members().items}
+    assert (second.status().outstanding, reasons) == (0, {Reason.PUBLISH_FAILED})
+    assert first.status().outstanding == 2
+    assert small.queued() == 2
+
+
+@pytest.mark.parametrize("no_id", [None, 5])
+def test_group_of_what_is_no_id_is_unknown(small, no_id):
+    with pytest.raises(errors.UnknownGroup, match="is not recorded"):
+        small.jobtrack.groups.get(no_id)
