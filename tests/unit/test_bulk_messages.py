@@ -133,7 +133,7 @@ OPTIONS = {
     "priority": {"priority": 6},
     "headers": {"headers": {"mine": {"deep": [1, 2]}}},
     "serializer": {"serializer": "pickle"},
-    "yaml": {"serializer": "yaml"},
+    "msgpack": {"serializer": "msgpack"},
     "compression": {"compression": "zlib"},
     "limits": {"time_limit": 30, "soft_time_limit": 20},
     "shadow": {"shadow": "another name"},
@@ -157,7 +157,7 @@ def test_bulk_message_is_that_of_apply_async_whatever_the_options(make_wire, req
         request.getfixturevalue("listener")
     topics = Exchange("topics", type="topic")
     queues = [Queue("celery"), Queue("elsewhere"), Queue("topical", topics, routing_key="a.*")]
-    wire = make_wire(task_queues=queues, accept_content=["json", "pickle", "yaml"])
+    wire = make_wire(task_queues=queues, accept_content=["json", "pickle", "msgpack"])
     with wire.app.connection_for_write() as connection:
         for queue in queues:
             queue(connection.default_channel).declare()
