@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.model.fault import Fault, FaultKind
-from celery_jobtrack.model.group import recounted, settle_up
+from celery_jobtrack.model.grouping import recounted, settle_up
 from celery_jobtrack.model.state import EventKind, JobState
 
 if TYPE_CHECKING:

@@ -115,7 +115,7 @@ class Queues:
             return None
         try:
             return self._ports.consumed_queues()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - as above
             self._give_up(error)
             return None
 
@@ -125,7 +125,7 @@ class Queues:
             return frozenset()
         try:
             return self._ports.held_by_workers()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - as above
             self._give_up(error)
             return frozenset()
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from celery_jobtrack.model.event import Cause
-from celery_jobtrack.model.group import Totals, cancel, join, mark_started, settle_up
+from celery_jobtrack.model.group import Totals
+from celery_jobtrack.model.grouping import cancel, join, mark_started, settle_up
 from celery_jobtrack.model.state import EventKind, GroupOutcome, GroupState
 from tests.unit.values import NOW, at, batch, group
 

@@ -55,7 +55,7 @@ class PlainSending:
                 for parcel in parcels:
                     self._send(self._producer, parcel.name, parcel.message(), **parcel.options)
                 done = True
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - every transport has errors of its own; the caller raises it
             return Handed(sent=0, **{"uncertain" if done else "not_sent": parcels}, cause=error)
         return Handed(sent=len(parcels))
 
@@ -63,7 +63,7 @@ class PlainSending:
         for number, parcel in enumerate(parcels):
             try:
                 self._publish(parcel)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - as above
                 errors = (*_BROKEN, *self._producer.connection.connection_errors)
                 broken = isinstance(error, errors)
                 first_not_sent = number + 1 if broken else number

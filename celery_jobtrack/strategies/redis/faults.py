@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from celery_jobtrack.errors import InvalidPayload, JobTrackError
 from celery_jobtrack.model import diagnosis
 from celery_jobtrack.model.fault import Fault, FaultKind, FaultPage
-from celery_jobtrack.model.group import GROUP_TASK, Totals, recounted
+from celery_jobtrack.model.group import GROUP_TASK, Totals
+from celery_jobtrack.model.grouping import recounted
 from celery_jobtrack.model.state import FINAL, JobState
 from celery_jobtrack.strategies.redis.base import RedisBase
 from celery_jobtrack.strategies.redis.fields import GROUP, STATES

@@ -1,7 +1,7 @@
 """Stores that can lock rows: the transitions are written here once, over a few primitives.
 
 A backend supplies ``Rows`` (read, lock and write one row) and ``transaction``; the guards come
-from ``model.moves`` and ``model.group``. Rows are locked in the order job, group, always, so two
+from ``model.moves`` and ``model.grouping``. Rows are locked in the order job, group, always, so two
 transitions can wait for each other but never in a circle.
 """
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from celery_jobtrack.model.event import EventRecord
-    from celery_jobtrack.model.group import Change, GroupRecord
+    from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.grouping import Change
     from celery_jobtrack.strategies.row.rows import Rows
 
 T = TypeVar("T")

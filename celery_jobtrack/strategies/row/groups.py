@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.errors import GroupCancelled, UnknownGroup
-from celery_jobtrack.model import group as grouping
-from celery_jobtrack.model.group import NO_EVENTS
+from celery_jobtrack.model import grouping
+from celery_jobtrack.model.grouping import NO_EVENTS
 from celery_jobtrack.model.requests import GroupChanged
 from celery_jobtrack.model.state import GroupState
 from celery_jobtrack.strategies.row.base import RowBase
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from celery_jobtrack.model.event import EventRecord
-    from celery_jobtrack.model.group import Change, GroupRecord
+    from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.grouping import Change
     from celery_jobtrack.strategies.row.rows import Rows
 
 FILLING_CHECK = 30.0

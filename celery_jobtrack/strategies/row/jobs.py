@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.errors import GroupCancelled, GroupCompleted, UnknownGroup, UnknownJob
-from celery_jobtrack.model import group as grouping
-from celery_jobtrack.model import moves
+from celery_jobtrack.model import grouping, moves
 from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.requests import (
     EnqueueRequest,

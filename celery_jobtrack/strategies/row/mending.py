@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.model import group as grouping
+from celery_jobtrack.model import grouping
 from celery_jobtrack.model.diagnosis import due_events
 from celery_jobtrack.model.event import Cause
 from celery_jobtrack.model.fault import Fault, FaultKind

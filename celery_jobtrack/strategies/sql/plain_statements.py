@@ -1,6 +1,6 @@
 """PostgreSQL's statements for the plain case of a transition: each is a whole transaction.
 
-Each repeats, as guards, what ``model.moves`` and ``model.group`` say of the plain case. It returns one
+Each repeats, as guards, what ``model.moves`` and ``model.grouping`` say of the plain case. It returns one
 row if the guards held and everything was written, or none if they did not and nothing was. The general
 algorithm over locked rows decides every other case.
 

@@ -1,5 +1,5 @@
 -- uses: core
--- Groups: what model/group.py says of how they start and complete, once more.
+-- Groups: what model/grouping.py says of how they start and complete, once more.
 --
 -- :g:<id>       the group's numbers and times; :c:<id> its texts, which are written once
 -- :k            group ids by key

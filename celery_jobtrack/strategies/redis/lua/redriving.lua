@@ -1,6 +1,6 @@
 -- uses: transition ends
 -- A job that did not succeed runs again: what redrive and enqueue_many share. These are the rules of
--- redrive in model/moves.py and model/group.py, once more. Its group is the one in hand. First it is
+-- redrive in model/moves.py and model/grouping.py, once more. Its group is the one in hand. First it is
 -- computed, then written.
 
 -- Whether its group forbids it: none of the members of one that is being cancelled can run again.
