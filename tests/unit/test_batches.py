@@ -401,6 +401,20 @@ def test_batch_that_is_being_cancelled_runs_nothing_again(small, tasks):
         batch.reopen()
 
 
+@pytest.mark.parametrize("how", ["add", "dispatch", "seal"])
+def test_reopened_batch_is_held_until_what_it_was_reopened_for(small, tasks, how):
+    batch = small.jobtrack.batch([tasks.add.s(1, 2)]).dispatch()
+    run(small, batch.members().items[0].id)
+    batch.reopen()
+    assert (batch.status().filling, batch.status().completed_at) == (True, None)
+    if how == "seal":
+        batch.seal()
+    else:
+        getattr(batch, how)([tasks.add.s(3, 4)])
+        run(small, batch.members().items[0].id)
+    assert (batch.status().filling, batch.refresh().is_over) == (False, True)
+
+
 def test_job_that_failed_can_be_retried_by_itself(small, tasks):
     result = tasks.add.apply_async((1, 2))
     with pytest.raises(InvalidPayload, match="only what did not succeed"):

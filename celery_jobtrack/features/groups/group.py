@@ -123,6 +123,9 @@ class JobGroup:
             group.dispatch(resize.s(path) for path in paths)
         """
         with self.filling():
+            if not self._is_inert():
+                # Whoever reopened the group did it for these.
+                self._let_go()
             try:
                 dispatched = bulk.dispatch(
                     self._runtime,
@@ -198,6 +201,7 @@ class JobGroup:
             self._runtime.store.seal_group(self.record.id, incomplete=incomplete)
         )
         self.record = changed.group
+        self._let_go()
         return self
 
     def cancel(self, *, terminate: bool = False, signal: str = "SIGTERM") -> JobGroup:
@@ -268,8 +272,8 @@ class JobGroup:
     def reopen(self) -> JobGroup:
         """Begin the next generation of a group that has completed, and hold it open for 30 seconds.
 
-        A batch keeps its numbers, and gets new events and callbacks. ``add`` ends the hold; a batch to which
-        nothing is added completes again.
+        A batch keeps its numbers, and gets new events and callbacks. ``add``, ``dispatch`` and ``seal`` end
+        the hold; a batch to which nothing is added completes again.
 
         Raises:
             GroupCancelled: It is being cancelled, and has members that have not ended.
@@ -343,7 +347,8 @@ class JobGroup:
         """End the hold that ``reopen`` took."""
         token, self._reopened_with = self._reopened_with, None
         if token is not None:
-            self._runtime.tracker.change_group(self._runtime.store.end_filling(self.record.id, token))
+            changed = self._runtime.store.end_filling(self.record.id, token)
+            self.record = self._runtime.tracker.change_group(changed).group
 
     def _is_inert(self) -> bool:
         """With ``jobtrack_enabled = False`` a group can be made and filled, and does nothing."""
