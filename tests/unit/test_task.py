@@ -428,3 +428,11 @@ def test_filling_is_renewed_after_a_renewal_that_failed(eager, monkeypatch):
     with group.filling():
         wait_until(lambda: len(calls) >= 4, message="the hold is not renewed any more")
         assert group.status().filling
+
+
+def test_package_works_without_redis_py():
+    program = "import sys; sys.modules['redis'] = None; from celery import Celery; "
+    program += (
+        "from celery_jobtrack import JobTrack; JobTrack(Celery('a', broker='memory://')).dispatch_many([])"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from celery.backends.base import Backend
-from celery.backends.redis import RedisBackend
 
 from celery_jobtrack.integration.bulk.handed import Handed
 from celery_jobtrack.integration.bulk.plain_sending import PlainSending
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.integration.bulk.parcel import Parcel
 
+_OF_REDIS = ("celery.backends.redis", "RedisBackend.on_task_call")
+"""By its name: without redis-py its module cannot be imported."""
 _WAITS = ("max_retries", "interval_start", "interval_step", "interval_max")
 
 
@@ -44,7 +45,7 @@ class Broker:
         asked = type(app.backend).on_task_call
         # A Redis backend subscribes here to the end of a job whose result is waited for, and nobody waits
         # for one of these; who makes an AsyncResult of one subscribes then.
-        self._tells_backend = asked not in {Backend.on_task_call, RedisBackend.on_task_call}
+        self._tells_backend = asked is not Backend.on_task_call and _named(asked) != _OF_REDIS
 
     def hand_over(self, parcels: Sequence[Parcel]) -> Handed:
         """Give a chunk to the broker; what goes wrong is in the answer."""
@@ -86,3 +87,7 @@ def _patience(conf: Any) -> dict[str, Any]:
         return {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
     policy = conf.task_publish_retry_policy
     return {name: policy[name] for name in _WAITS if name in policy}
+
+
+def _named(function: Any) -> tuple[str, str]:
+    return function.__module__, function.__qualname__
