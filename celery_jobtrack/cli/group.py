@@ -91,11 +91,11 @@ def _check_together(mistakes: dict[str, bool]) -> None:
 
 
 def _describe(surface: Surface, found: JobGroup, *, members: bool, retried: Retried | None) -> None:
-    from celery_jobtrack.cli.documents import status_document
+    from celery_jobtrack.cli.documents import group_document, status_document
 
     status = found.status()
     callbacks = found.callbacks()
-    answer: dict[str, Any] = {"group": found.record, "status": status_document(status)}
+    answer: dict[str, Any] = {"group": group_document(found.record), "status": status_document(status)}
     answer |= {"outcome": found.outcome, "callbacks": callbacks}
     if retried is not None:
         answer["retried"] = retried

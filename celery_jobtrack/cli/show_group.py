@@ -57,7 +57,7 @@ def _facts(record: GroupRecord, status: GroupStatus, now: datetime) -> Iterator[
     yield "key", record.key
     yield "description", record.description
     yield "state", state_text(status.state)
-    yield "outcome", record.outcome
+    yield "outcome", None if record.outcome is None else state_text(record.outcome)
     yield "done", _bar(status)
     yield "jobs", counts(status)
     yield "kind", _kind(record, status)
