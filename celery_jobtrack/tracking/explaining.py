@@ -6,13 +6,13 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.errors import UnknownGroup
 from celery_jobtrack.model.callback import due_in_all
 from celery_jobtrack.model.explanation import CallbackExplanation, GroupExplanation, MemberExplanation
 from celery_jobtrack.model.group import GROUP_TASK
 from celery_jobtrack.model.requests import JobQuery
 from celery_jobtrack.model.spans import span
 from celery_jobtrack.model.state import GroupState, JobState
+from celery_jobtrack.strategies.unknown import unknown_group
 from celery_jobtrack.tracking.queues import Queues
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Explainer:
         """
         group, status = self._store.group(group_id), self._store.group_status(group_id)
         if group is None or status is None:
-            raise UnknownGroup(f"group {group_id!r} is not recorded")
+            raise unknown_group(group_id, self._namespace)
         found = list(self._outstanding(group))
         self._queues.look_for(found)
         members = tuple(self._member(job, depth) for job in found)
