@@ -191,3 +191,14 @@ def test_groups_show_the_outcome_before_anything_else_where_there_is_little_room
     assert head.split() == ["GROUP", "STATE", "OUTCOME", "TITLE", "DONE"]
     assert line.split()[:3] == [LONG_ID, "COMPLETED", "FAILED"]
     assert len(line) <= 76
+
+
+def test_a_very_long_error_does_not_widen_the_table_of_a_pipe(shop):
+    start(shop.store, "bad", "t")
+    finish(shop.store, "bad", "t", Outcome.FAILURE, error=ErrorInfo(type="ValueError", message="x" * 5000))
+    run(shop.store, "good")
+    assert all(len(line) < 300 for line in shop.lines("jobs"))
+    assert "ValueError: xxx" in shop.run("jobs").stdout
+    assert all(len(line) < 300 for line in shop.lines("job", "bad")[-4:])
+    assert "(5,012 characters; --json prints all)" in " ".join(shop.run("job", "bad").stdout.split())
+    assert len(shop.json("job", "bad")["job"]["error"]["message"]) == 5000
