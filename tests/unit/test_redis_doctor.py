@@ -10,7 +10,6 @@ from typing import Any
 import msgpack
 import pytest
 
-from celery_jobtrack.config import Settings
 from celery_jobtrack.model.fault import FaultKind as K
 from celery_jobtrack.model.group import GROUP_TASK, Totals
 from celery_jobtrack.model.requests import EnqueueRequest, JobQuery, Origin
@@ -21,39 +20,17 @@ from celery_jobtrack.strategies.redis.ids import pack_id
 from celery_jobtrack.strategies.redis.index_names import called, index_name
 from celery_jobtrack.strategies.redis.packing import to_microseconds
 from celery_jobtrack.testing import steps
-from celery_jobtrack.tracking.doctor import Doctor
-from celery_jobtrack.tracking.tracker import Tracker
-from tests.unit.tracking_fixtures import RememberingPorts
+from tests.contract.ward import Ward, members
 
 ROOT = "{jobtrack:default}"
 
 
-class Ward:
-    """A store, a hand in its keys, and a doctor."""
+class KeysWard(Ward):
+    """One with a hand in its keys."""
 
     def __init__(self, store: Any, client: Any) -> None:
-        self.store = store
+        super().__init__(store)
         self.client = client
-        self.ports = RememberingPorts()
-        self.tracker = Tracker(store, self.ports)
-        self.doctor = Doctor(self.tracker, Settings(), pause=0.0)
-        store.register_worker(steps.WORKER, 1e6)
-
-    def faults(self):
-        return [finding.fault for finding in self.doctor.examine().findings]
-
-    def kinds(self):
-        return [fault.kind for fault in self.faults()]
-
-    def is_cured_of(self, *kinds):
-        before = self.snapshot()
-        found = self.faults()
-        assert sorted(fault.kind for fault in found) == sorted(kinds), found
-        assert self.snapshot() == before, "looking has changed something"
-        diagnosis = self.doctor.examine(repair=True)
-        assert diagnosis.is_well, diagnosis.findings
-        assert self.faults() == []
-        return True
 
     def snapshot(self):
         # The list of queues is kept by whoever asks which are overdue.
@@ -96,15 +73,7 @@ class Ward:
 
 @pytest.fixture
 def ward(redis_store, redis_client):
-    return Ward(redis_store, redis_client)
-
-
-def members(ward, *, ended=2, queued=1, group_id="g", **about):
-    steps.group(ward.store, group_id, **about)
-    for number in range(ended + queued):
-        steps.enqueue(ward.store, f"{group_id}-{number}", group_id=group_id)
-    for number in range(ended):
-        steps.run(ward.store, f"{group_id}-{number}", group_id=group_id)
+    return KeysWard(redis_store, redis_client)
 
 
 @pytest.fixture
