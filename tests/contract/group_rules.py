@@ -54,7 +54,7 @@ class GroupRules(RandomRun):
                 return
             raise AssertionError("a group that is being cancelled was reopened")
         if group.over:
-            group.reopen(keep=keep)
+            group.reopen(keep=keep, for_members=True)
         group.holds[token] = self.model.now + seconds
         assert self.store.reopen_group(group_id, token, seconds, keep_totals=keep).events == ()
 

@@ -123,9 +123,6 @@ class JobGroup:
             group.dispatch(resize.s(path) for path in paths)
         """
         with self.filling():
-            if not self._is_inert():
-                # Whoever reopened the group did it for these.
-                self._let_go()
             try:
                 dispatched = bulk.dispatch(
                     self._runtime,
@@ -234,7 +231,8 @@ class JobGroup:
     def filling(self) -> Iterator[JobGroup]:
         """Hold the group's completion open while jobs are being added.
 
-        The hold is renewed while the block runs, and ends by itself when the process dies.
+        The hold is renewed while the block runs, and ends by itself when the process dies. A batch that was
+        reopened because it was incomplete is sealed behind the block.
 
         Example::
 
@@ -246,7 +244,18 @@ class JobGroup:
             yield self
             return
         with hold.held_open(self._runtime, self.record.id, after=self._became):
-            yield self
+            reopened = self._reopened_with is not None
+            # Whoever reopened the group did it for these.
+            self._let_go()
+            try:
+                yield self
+            except BaseException:
+                if reopened and self._is_unsealed():
+                    self.abandon()
+                raise
+            if reopened and self._is_unsealed():
+                # It is whole now: nobody else would say so.
+                self.seal()
 
     def add(self, signatures: Iterable[Any]) -> JobGroup:
         """Add members and send them, also to a running batch and from inside of one of its members.
@@ -263,17 +272,17 @@ class JobGroup:
         if self._is_inert():
             send_members(self._runtime, self, members)
             return self
-        with hold.held_open(self._runtime, self.record.id, after=self._became):
-            # Whoever reopened the group did it for these.
-            self._let_go()
+        with self.filling():
             send_members(self._runtime, self, members)
         return self
 
     def reopen(self) -> JobGroup:
         """Begin the next generation of a group that has completed, and hold it open for 30 seconds.
 
-        A batch keeps its numbers, and gets new events and callbacks. ``add``, ``dispatch`` and ``seal`` end
-        the hold; a batch to which nothing is added completes again.
+        A batch keeps its numbers, and gets new events and callbacks. ``add``, ``dispatch``, ``filling`` and
+        ``seal`` end the hold; a batch to which nothing is added completes again. One that is incomplete is
+        whole when one of these has ended, and stays incomplete if none comes. A group that has not completed
+        is only held, so that what is added next does not come too late.
 
         Raises:
             GroupCancelled: It is being cancelled, and has members that have not ended.
@@ -298,7 +307,8 @@ class JobGroup:
 
         Without ``ids`` these are the members that failed and, in a batch that its first failure cancelled,
         those that were cancelled with it; members of groups below included. A batch keeps its numbers, and
-        if all succeed now, its ``then`` callbacks follow; a standing group begins a generation.
+        if all succeed now, its ``then`` callbacks follow, unless it is incomplete, as what was never sent is
+        still missing; a standing group begins a generation.
         Where the first failure cancels, one that fails anew before all are queued leaves the others as they
         are.
 

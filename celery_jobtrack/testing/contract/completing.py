@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from celery_jobtrack.model.state import EventKind, GroupState, JobState, Outcome, Reason
+from celery_jobtrack.model.state import CallbackKind, EventKind, GroupState, JobState, Outcome, Reason
 from celery_jobtrack.testing.steps import (
     all_events,
     batch,
+    callback,
     enqueue,
     finish,
     group,
@@ -136,7 +137,7 @@ class CompletingContract:
         assert not before.incomplete
 
     def test_seal_incomplete_is_remembered(self, store: Store) -> None:
-        batch(store)
+        batch(store, callbacks=(callback(CallbackKind.CATCH),))
         enqueue(store, group_id="g")
         assert store.seal_group("g", incomplete=True).group.incomplete
         store.seal_group("g")
