@@ -140,14 +140,18 @@ def seal(group: GroupRecord, now: datetime, *, incomplete: bool, filling: bool) 
 
     What was not dispatched of a batch that somebody had cancelled by then is cancelled with it. One that its
     cancellation has ended before it was sealed is told now whether it lacks members.
+
+    A standing group is never sealed: ``incomplete`` tells of what its present generation was to get.
     """
+    if group.standing and not (incomplete and _has_begun(group)):
+        return group, NO_EVENTS
     if group.is_over and group.sealed:
         return group, NO_EVENTS
     if group.state is GroupState.CANCELLED and group.first_failure is None:
         incomplete = False
     # Who says that it is whole after all is believed as long as nobody was told of the failure.
     stays = group.incomplete and group.tells_failure
-    group = group.evolve(sealed=True, incomplete=stays or incomplete)
+    group = group.evolve(sealed=group.sealed or not group.standing, incomplete=stays or incomplete)
     if group.is_over:
         return group, NO_EVENTS
     causes: tuple[Cause, ...] = ()
@@ -157,6 +161,11 @@ def seal(group: GroupRecord, now: datetime, *, incomplete: bool, filling: bool) 
     if incomplete and untold and group.cancels_on_failure:
         group = group.evolve(state=GroupState.CANCELLED, next_check_at=now)
     return _caused(group, causes, now, filling=filling)
+
+
+def _has_begun(group: GroupRecord) -> bool:
+    """Whether the present generation has members and is not over: what was never sent belongs to it."""
+    return not group.is_over and group.totals.total > 0
 
 
 def _caused(group: GroupRecord, causes: tuple[Cause, ...], now: datetime, *, filling: bool) -> Change:

@@ -27,7 +27,7 @@ class GroupRules(RandomRun):
             self.model.look(group_id)
         self._take(self.store.cancel_group(group_id).events)
 
-    @rule(group_id=st.sampled_from(["batch", "batch-2"]), incomplete=st.booleans())
+    @rule(group_id=st.sampled_from(["batch", "batch", "batch-2", "standing"]), incomplete=st.booleans())
     def seal(self, group_id: str, incomplete: bool) -> None:
         self.model.seal(group_id, incomplete=incomplete)
         self._take(self.store.seal_group(group_id, incomplete=incomplete).events)

@@ -202,9 +202,12 @@ class Model:
 
     def seal(self, group_id: str, *, incomplete: bool) -> None:
         group = self.groups[group_id]
-        if group.over and group.sealed:
+        if group.standing:
+            if not incomplete or group.over or not group.members:
+                return
+        elif group.over and group.sealed:
             return
-        group.sealed = True
+        group.sealed = not group.standing
         by_somebody = group.cancelled and group.failed_first is None
         told = group.incomplete and (group.catches or group.cancels)
         group.incomplete = told or (incomplete and not by_somebody)

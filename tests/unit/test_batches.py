@@ -463,6 +463,48 @@ def test_incomplete_batch_is_not_whole_when_all_that_was_sent_has_succeeded(smal
     assert kinds_due(batch) == {"then", "finally"}
 
 
+def test_standing_group_whose_dispatch_breaks_off_has_failed_for_this_generation(small, tasks):
+    told = tasks.told
+    group = small.jobtrack.groups.create("g", then=told.s("t"), catch=told.s("c"), finally_=told.s("f"))
+
+    def members():
+        for number in range(3):
+            yield tasks.add.s(number, 1)
+        raise OSError("no more")
+
+    with pytest.raises(DispatchFailed):
+        group.dispatch(members(), chunk=2)
+    for job in group.members().items:
+        run(small, job.id)
+    assert (group.refresh().outcome, group.incomplete) == ("FAILED", True)
+    assert kinds_due(group) == {"catch", "finally"}
+    group.dispatch([tasks.add.s(3, 4)])
+    run(small, group.members().items[0].id)
+    assert (group.refresh().outcome, group.generation, group.status().total) == ("SUCCEEDED", 2, 1)
+    assert kinds_due(group) == {"then", "finally"}
+
+
+def test_standing_group_is_well_after_a_dispatch_of_which_nothing_was_sent(small, tasks):
+    group = small.jobtrack.groups.create("g")
+    with pytest.raises(InvalidPayload):
+        group.dispatch(iter([3]))
+    assert (group.refresh().incomplete, group.status().total) == (False, 0)
+
+
+def test_batch_that_is_whole_is_incomplete_when_a_second_dispatch_breaks_off(small, tasks):
+    batch = small.jobtrack.batch([tasks.add.s(1, 2)]).allow_failures().dispatch()
+
+    def members():
+        yield tasks.add.s(3, 4)
+        raise OSError("no more")
+
+    with pytest.raises(DispatchFailed):
+        batch.dispatch(members())
+    for job in batch.members().items:
+        run(small, job.id)
+    assert (batch.refresh().outcome, batch.incomplete) == ("FAILED", True)
+
+
 @pytest.mark.parametrize("how", ["add", "dispatch", "filling"])
 def test_incomplete_batch_is_whole_when_the_rest_was_added(small, tasks, how):
     batch = broken_off(small, tasks, then=tasks.told.s("t"), catch=tasks.told.s("c")).reopen()

@@ -114,8 +114,9 @@ class JobGroup:
     ) -> Dispatched:
         """Make many jobs members of the group and send them, chunk by chunk.
 
-        The group is held open meanwhile, and a batch is sealed at the end; if the dispatch breaks off, as
-        incomplete, unless it has a ``key``, so that it can be made again. See ``JobTrack.dispatch_many`` for
+        The group is held open meanwhile, and a batch is sealed at the end. If the dispatch breaks off, the
+        present generation is incomplete, which is a failure; a batch is sealed as that, unless the dispatch has
+        a ``key``, so that it can be made again. See ``JobTrack.dispatch_many`` for
         the arguments and for what is raised.
 
         Example::
@@ -135,7 +136,7 @@ class JobGroup:
                     max_outstanding=max_outstanding,
                 )
             except BaseException:
-                if self._is_unsealed() and key is None:
+                if key is None or not self._is_unsealed():
                     self.abandon()
                 raise
             if self._is_unsealed():
@@ -143,11 +144,13 @@ class JobGroup:
         return dispatched
 
     def abandon(self) -> None:
-        """Seal a batch of which not all members are sent, so that it ends; the reason is being raised."""
+        """Record that not all members were sent, so that a batch ends; the reason is being raised."""
+        if self._is_inert():
+            return
         try:
-            self.seal(incomplete=True)
+            self._seal(incomplete=True)
         except JobTrackError:
-            logger.exception("batch %s was not dispatched whole, and is not sealed", self.record.id)
+            logger.exception("group %s was not dispatched whole, and does not know it", self.record.id)
 
     def results(self, *, partial: bool = False) -> Iterator[JobResult]:
         """What became of the group's jobs, in the order of their dispatch; read page by page.
@@ -192,13 +195,8 @@ class JobGroup:
                 f"group {self.record.title!r} is a standing group and is never sealed; "
                 "make a batch with groups.create(…, standing=False)"
             )
-        if self._is_inert():
-            return self
-        changed = self._runtime.tracker.change_group(
-            self._runtime.store.seal_group(self.record.id, incomplete=incomplete)
-        )
-        self.record = changed.group
-        self._let_go()
+        if not self._is_inert():
+            self._seal(incomplete=incomplete)
         return self
 
     def cancel(self, *, terminate: bool = False, signal: str = "SIGTERM") -> JobGroup:
@@ -349,6 +347,11 @@ class JobGroup:
 
     def _is_unsealed(self) -> bool:
         return not self.record.standing and not self.record.sealed
+
+    def _seal(self, *, incomplete: bool) -> None:
+        changed = self._runtime.store.seal_group(self.record.id, incomplete=incomplete)
+        self.record = self._runtime.tracker.change_group(changed).group
+        self._let_go()
 
     def _became(self, record: GroupRecord) -> None:
         self.record = record
