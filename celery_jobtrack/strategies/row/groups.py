@@ -70,7 +70,7 @@ class GroupOperations(RowBase):
     def reopen_group(self, group_id: str, token: str, seconds: float, *, keep_totals: bool) -> GroupChanged:
         def reopen(group: GroupRecord, rows: Rows) -> Change:
             if group.is_over:
-                group = grouping.reopen(group, keep_totals=keep_totals)
+                group = grouping.reopen(group, keep_totals=keep_totals, for_members=True)
             elif group.state is GroupState.CANCELLED:
                 raise GroupCancelled(
                     f"group {group.title!r} ({group.id}) is being cancelled: {group.outstanding} of its "
@@ -85,7 +85,8 @@ class GroupOperations(RowBase):
 
     def end_filling(self, group_id: str, token: str) -> GroupChanged:
         def let_go(group: GroupRecord, rows: Rows) -> Change:
-            rows.let_go(group_id, token)
+            # Those of a batch that is not sealed tell that its dispatcher died.
+            rows.let_go(group_id, token, and_of_dead=group.standing or group.sealed)
             return grouping.settle_up(group, rows.now(), filling=rows.is_filling(group_id))
 
         return self._change(group_id, let_go)
