@@ -45,7 +45,8 @@ class Tables:
 class MemoryRows:
     """One transaction: writes go into the tables at once, and are taken back if it fails."""
 
-    def __init__(self, tables: Tables, now: datetime) -> None:
+    def __init__(self, tables: Tables, now: datetime, namespace: str = "default") -> None:
+        self.namespace = namespace
         self._tables = tables
         self._now = now
         self._undo: list[Callable[[], Any]] = []

@@ -23,6 +23,9 @@ class Rows(Protocol):
     Any method may raise ``Conflict``; nothing of the transaction remains then.
     """
 
+    namespace: str
+    """Of the store: what errors call it."""
+
     def now(self) -> datetime:
         """The store's time; the same throughout the transaction."""
 

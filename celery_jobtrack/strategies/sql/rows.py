@@ -39,6 +39,7 @@ class SqlRows:
 
     def __init__(self, connection: Connection, schema: Schema, statements: Statements, clock: Clock) -> None:
         self.connection = connection
+        self.namespace = schema.namespace
         self._driver = DriverConnection(connection, statements.compiled)
         self._schema = schema
         self._sql = statements
