@@ -331,8 +331,11 @@ class Store(TrackingStrategy):
     def observe(self, silence: float, lease: float) -> bool:
         """Record that somebody looks at the store now, and say whether missing heartbeats count.
 
-        They do not for ``lease`` seconds after nobody had looked for more than ``silence`` seconds:
-        the store was away, and workers that are well could not be heard.
+        They do not for ``lease`` seconds after nobody had looked for more than ``silence`` seconds while
+        a worker was there that had not said goodbye: the store was away, and workers that are well could
+        not be heard. A silence after all have said goodbye tells of no outage.
+
+        So whoever renews a lease looks first: the heartbeat would hide that it was missing.
         """
 
     # -- upkeep --------------------------------------------------------------------------------

@@ -240,7 +240,9 @@ class MemoryStore(RowStore):
 
         def look(tables: Tables) -> bool:
             last, tables.last_look = tables.last_look, now
-            if last is not None and now - last > timedelta(seconds=silence):
+            heard_since = now - timedelta(seconds=silence)
+            is_silence = last is not None and last < heard_since
+            if is_silence and any(w.is_missing(last, heard_since) for w in tables.workers.values()):
                 tables.paused_until = now + timedelta(seconds=lease)
             return tables.paused_until is None or tables.paused_until <= now
 
