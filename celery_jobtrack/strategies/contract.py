@@ -112,8 +112,8 @@ class Store(TrackingStrategy):
     def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
         """Record a chunk of jobs that are about to be published; all of one group, or of none.
 
-        What is recorded already stays as it is, and its answer is not ``created``; but one that ended
-        because it could not be published is queued again, as a new run, and its answer is.
+        What is recorded already stays as it is, and its answer is not ``created``; but one of the same
+        group that ended because it could not be published is queued again, as a new run, and its answer is.
 
         Raises:
             UnknownGroup: There is no such group.

@@ -241,8 +241,8 @@ class MemoryStore(RowStore):
         def look(tables: Tables) -> bool:
             last, tables.last_look = tables.last_look, now
             heard_since = now - timedelta(seconds=silence)
-            is_silence = last is not None and last < heard_since
-            if is_silence and any(w.is_missing(last, heard_since) for w in tables.workers.values()):
+            last = now if last is None else last
+            if last < heard_since and any(w.is_missing(last, heard_since) for w in tables.workers.values()):
                 tables.paused_until = now + timedelta(seconds=lease)
             return tables.paused_until is None or tables.paused_until <= now
 
