@@ -93,7 +93,10 @@ def run(options: argparse.Namespace) -> None:
     if not options.dry:
         settings = {"jobs": options.jobs, "rounds": options.rounds}
         results.write(
-            NAME, results.document(settings, {"brokers": found, "skipped": skipped}, servers=programs)
+            NAME,
+            results.document(
+                settings, {"brokers": found, "skipped": skipped}, servers=programs, load=options.load
+            ),
         )
 
 

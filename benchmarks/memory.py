@@ -13,7 +13,7 @@ FORGET_PEAK = "5"
 class Growth:
     """Megabytes by which the resident memory has grown at most since this was made.
 
-    Not from ``getrusage``: its peak outlives ``exec``, so a process begins with that of the one that started it.
+    Not from ``getrusage``: its peak outlives ``exec``, so a process begins with its parent's.
     """
 
     def __init__(self) -> None:
