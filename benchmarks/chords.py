@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import results
+from benchmarks import machine, results
 from benchmarks.figures import figure
 from benchmarks.following import measure
 from benchmarks.servers import Servers
@@ -31,6 +31,13 @@ CHORD, BATCH = "chord", "batch"
 WAYS = {store: {CHORD: f"{store}-backend", BATCH: f"jobtrack-{store}"} for store in STORES}
 """The variant of each: one with a result backend, one with a store."""
 
+SETTINGS = {
+    "pool": "prefork, 2 children, at work while the members are sent",
+    "broker": "Redis on the same machine, append-only file without fsync",
+    "postgresql": "on the same machine, fsync off, autovacuum off",
+    "chord": "results kept, body immutable, result_chord_join_timeout raised",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", nargs="+", default=STORES, choices=STORES, help="by default both")
@@ -40,43 +47,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure, print, and keep the result.
+    """Measure, print, and keep the result of each store and number of members.
 
     Raises:
         BrokenRunError: Members are missing, what follows did not run just once, or a process failed.
     """
-    found: dict[str, dict[str, Any]] = {}
-    skipped = {}
     with Servers() as servers:
         for store in options.store:
             for members in options.members:
                 if members > LARGEST.get(store, members):
                     continue
+                load = machine.load()
                 rounds = 1 if members >= ONCE else options.rounds
                 try:
                     measured = [_round(store, members, number, servers) for number in range(rounds)]
                 except ServerMissingError as missing:
-                    skipped[store] = str(missing)
+                    print(f"skipped: {store}: {missing}", file=sys.stderr)
                     break
-                found.setdefault(store, {})[str(members)] = _summary(measured)
-                _show(store, members, rounds, found[store][str(members)])
-        programs = servers.programs()
-    for store, reason in skipped.items():
-        print(f"skipped: {store}: {reason}", file=sys.stderr)
-    if not options.dry:
-        settings = {
-            "members": options.members,
-            "rounds": options.rounds,
-            "pool": "prefork, 2 children, at work while the members are sent",
-            "broker": "Redis on the same machine",
-            "chord": "results kept, body immutable; result_chord_join_timeout raised on PostgreSQL",
-        }
-        results.write(
-            NAME,
-            results.document(
-                settings, {"stores": found, "skipped": skipped}, servers=programs, load=options.load
-            ),
-        )
+                summary = _summary(measured)
+                _show(store, members, rounds, summary)
+                if not options.dry:
+                    found = {**summary, "rounds": measured}
+                    settings = {"store": store, "members": members, "rounds": rounds, **SETTINGS}
+                    document = results.document(settings, found, servers=servers.programs(), load=load)
+                    results.write(f"{NAME}-{store}-{members}", document)
+
+
+def latest() -> list[dict[str, Any]]:
+    """The latest results, by store and number of members."""
+    documents = [results.read(path.stem) for path in results.FOLDER.glob(f"{NAME}-*.json")]
+    return sorted(
+        documents,
+        key=lambda each: (STORES.index(each["settings"]["store"]), each["settings"]["members"]),
+    )
 
 
 def _round(store: str, members: int, number: int, servers: Servers) -> dict[str, dict[str, float]]:
@@ -95,7 +98,6 @@ def _round(store: str, members: int, number: int, servers: Servers) -> dict[str,
 
 def _summary(rounds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
     return {
-        "rounds": len(rounds),
         "ways": {
             way: {name: figure([each[way][name] for each in rounds]).dump() for name in QUANTITIES}
             for way in (CHORD, BATCH)
