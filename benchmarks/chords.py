@@ -75,11 +75,12 @@ def run(options: argparse.Namespace) -> None:
 
 def latest() -> list[dict[str, Any]]:
     """The latest results, by store and number of members."""
-    documents = [results.read(path.stem) for path in results.FOLDER.glob(f"{NAME}-*.json")]
-    return sorted(
-        documents,
-        key=lambda each: (STORES.index(each["settings"]["store"]), each["settings"]["members"]),
-    )
+
+    def place(document: dict[str, Any]) -> tuple[int, int]:
+        settings = document["settings"]
+        return STORES.index(settings["store"]), settings["members"]
+
+    return sorted(results.read_all(NAME), key=place)
 
 
 def _round(store: str, members: int, number: int, servers: Servers) -> dict[str, dict[str, float]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parents[1]
 PAGES: dict[str, Callable[[], str]] = {
     "README.md": lambda: tables.workers(results.read(workers.NAME)),
-    "docs/how-to/dispatch-many.md": lambda: tables.dispatch(results.read(dispatch.NAME)),
+    "docs/how-to/dispatch-many.md": lambda: tables.dispatch(dispatch.latest()),
     "docs/how-to/batches.md": lambda: tables.chords(chords.latest()),
 }
 BEGIN = "<!-- written by python -m benchmarks readme -->"
@@ -34,8 +34,14 @@ def run(options: argparse.Namespace) -> None:  # noqa: ARG001
     """
     for name, render in PAGES.items():
         page = PROJECT / name
-        before, _, rest = page.read_text().partition(BEGIN)
-        _, found, after = rest.partition(END)
-        if not found:
-            raise ValueError(f"{name} has no lines {BEGIN!r} and {END!r} to write between")
+        before, _, after = parts(name)
         page.write_text(f"{before}{BEGIN}\n{render()}\n{END}{after}")
+
+
+def parts(name: str) -> tuple[str, str, str]:
+    """What stands on a page before, between and after the markers. Raises ValueError."""
+    before, _, rest = (PROJECT / name).read_text().partition(BEGIN)
+    written, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"{name} has no lines {BEGIN!r} and {END!r} to write between")
+    return before, written.strip("\n"), after

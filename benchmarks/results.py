@@ -47,3 +47,8 @@ def read(name: str) -> dict[str, Any]:
     """The latest document of this name. Raises FileNotFoundError."""
     found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
     return found
+
+
+def read_all(name: str) -> list[dict[str, Any]]:
+    """The latest documents of all names that begin with this one and a dash, in no order."""
+    return [read(path.stem) for path in FOLDER.glob(f"{name}-*.json")]
