@@ -125,6 +125,9 @@ class MemoryRows:
                 totals = totals.counting(job.state)
         return totals
 
+    def recount_pauses(self, group: GroupRecord) -> None:
+        """They are counted whenever they are asked for."""
+
     def is_filling(self, group_id: str) -> bool:
         return any(of == group_id and until > self._now for (of, _), until in self._tables.fillers.items())
 

@@ -105,13 +105,15 @@ class GroupOperations(RowBase):
             counted = grouping.recounted(group, found)
             if counted != group.totals:
                 drift.append(f"counted {counted}, recorded {group.totals}")
+            if (pauses := rows.recount_pauses(group)) is not None:
+                drift.append(f"counted {pauses[1]}, recorded {pauses[0]}")
             now, filling = rows.now(), rows.is_filling(group_id)
             seconds = min(group.time_to_check, FILLING_CHECK) if filling else group.time_to_check
             mended = group.evolve(totals=counted, next_check_at=now + timedelta(seconds=seconds))
             return grouping.settle_up(mended, now, filling=filling)
 
         changed = self._change(group_id, recompute)
-        return GroupChanged(group=changed.group, events=changed.events, repaired=drift[0] if drift else None)
+        return GroupChanged(group=changed.group, events=changed.events, repaired="; ".join(drift) or None)
 
     def _change(self, group_id: str, make: _Make) -> GroupChanged:
         def write(rows: Rows) -> GroupChanged:
