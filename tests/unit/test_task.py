@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import pickle
 import subprocess
 import sys
@@ -449,6 +450,28 @@ def test_filling_is_renewed_after_a_renewal_that_failed(eager, monkeypatch):
     with group.filling():
         wait_until(lambda: len(calls) >= 4, message="the hold is not renewed any more")
         assert group.status().filling
+
+
+def test_group_that_is_cancelled_while_it_is_filled_is_told_of_once_and_without_a_warning(
+    eager, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("celery_jobtrack.features.groups.hold.FILLING_LEASE", 0.3)
+    store, calls = eager.jobtrack.store, []
+    begin = store.begin_filling
+
+    def counted(*args):
+        calls.append(args)
+        return begin(*args)
+
+    monkeypatch.setattr(store, "begin_filling", counted)
+    group = eager.jobtrack.groups.create("g")
+    with group.filling():
+        group.cancel()
+        wait_until(lambda: len(calls) >= 4, message="the hold is not renewed any more")
+    told = [each for each in caplog.records if each.name == "celery_jobtrack.features.groups.hold"]
+    assert [each.levelname for each in told] == ["INFO"]
+    assert group.id in told[0].getMessage()
 
 
 def test_package_works_without_redis_py():

@@ -242,7 +242,9 @@ class MemoryStore(RowStore):
 
         def look(tables: Tables) -> bool:
             last, tables.last_look = tables.last_look, now
-            if last is not None and now - last > timedelta(seconds=silence):
+            heard_since = now - timedelta(seconds=silence)
+            last = now if last is None else last
+            if last < heard_since and any(w.is_missing(last, heard_since) for w in tables.workers.values()):
                 tables.paused_until = now + timedelta(seconds=lease)
             return tables.paused_until is None or tables.paused_until <= now
 

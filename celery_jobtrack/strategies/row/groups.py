@@ -71,7 +71,7 @@ class GroupOperations(RowBase):
     def reopen_group(self, group_id: str, token: str, seconds: float, *, keep_totals: bool) -> GroupChanged:
         def reopen(group: GroupRecord, rows: Rows) -> Change:
             if group.is_over:
-                group = grouping.reopen(group, keep_totals=keep_totals)
+                group = grouping.reopen(group, keep_totals=keep_totals, for_members=True)
             elif group.state is GroupState.CANCELLED:
                 raise GroupCancelled(
                     f"group {group.title!r} ({group.id}) is being cancelled: {group.outstanding} of its "
@@ -86,7 +86,8 @@ class GroupOperations(RowBase):
 
     def end_filling(self, group_id: str, token: str) -> GroupChanged:
         def let_go(group: GroupRecord, rows: Rows) -> Change:
-            rows.let_go(group_id, token)
+            # Those of a batch that is not sealed tell that its dispatcher died.
+            rows.let_go(group_id, token, and_of_dead=group.standing or group.sealed)
             return grouping.settle_up(group, rows.now(), filling=rows.is_filling(group_id))
 
         return self._change(group_id, let_go)
@@ -104,13 +105,15 @@ class GroupOperations(RowBase):
             counted = grouping.recounted(group, found)
             if counted != group.totals:
                 drift.append(f"counted {counted}, recorded {group.totals}")
+            if (pauses := rows.recount_pauses(group)) is not None:
+                drift.append(f"counted {pauses[1]}, recorded {pauses[0]}")
             now, filling = rows.now(), rows.is_filling(group_id)
             seconds = min(group.time_to_check, FILLING_CHECK) if filling else group.time_to_check
             mended = group.evolve(totals=counted, next_check_at=now + timedelta(seconds=seconds))
             return grouping.settle_up(mended, now, filling=filling)
 
         changed = self._change(group_id, recompute)
-        return GroupChanged(group=changed.group, events=changed.events, repaired=drift[0] if drift else None)
+        return GroupChanged(group=changed.group, events=changed.events, repaired="; ".join(drift) or None)
 
     def _change(self, group_id: str, make: _Make) -> GroupChanged:
         def write(rows: Rows) -> GroupChanged:

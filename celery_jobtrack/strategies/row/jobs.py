@@ -216,7 +216,10 @@ def _enqueue_many(rows: Rows, requests: Sequence[EnqueueRequest]) -> Sequence[En
     for request in requests:
         job_id = request.origin.job_id
         job = known.get(job_id)
-        created = job is None or job.reason is Reason.PUBLISH_FAILED
+        created = job is None or (
+            # One of another group would run there, and this group would never have it.
+            job.reason is Reason.PUBLISH_FAILED and job.group_id == request.origin.group_id
+        )
         if job is None:
             recorded = moves.enqueue(None, request, now).job
             assert recorded is not None
