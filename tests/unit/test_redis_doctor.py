@@ -459,7 +459,7 @@ WORKER_ID, GROUP_ID, JOB_ID = (f"{number}f0c1a9e-8f6b-4c1e-9d57-2f1f0a7f6f11" fo
     [
         (b":t:0", "all jobs"),
         (b":tp", "the pages of all jobs"),
-        (b":s:3", "jobs that are STARTED"),
+        (b":s:3", "jobs in state STARTED"),
         (b":s:99", "jobs by state (99)"),
         (b":e:5:0", "jobs that ended as SUCCESS"),
         (b":ep:6", "the pages of jobs that ended as FAILURE"),
@@ -469,7 +469,7 @@ WORKER_ID, GROUP_ID, JOB_ID = (f"{number}f0c1a9e-8f6b-4c1e-9d57-2f1f0a7f6f11" fo
         (b":m:" + pack_id(GROUP_ID) + b":0", f"the members of group {GROUP_ID}"),
         (b":m:a:b:0", "the members of group a:b"),
         (b":G", "groups"),
-        (b":G:1", "groups that are AWAITING"),
+        (b":G:1", "groups in state AWAITING"),
         (b":gd", "groups that are due for a check"),
         (b":vd", "groups with events to deliver"),
     ],
@@ -499,3 +499,5 @@ def test_doctor_names_ids_and_indexes_as_people_do(ward):
         f"the index of the members of group {GROUP_ID} lists {WORKER_ID}, which does not belong there",
     ]
     assert all(text.isprintable() for text in texts)
+    outcomes = {each.outcome for each in ward.repair().findings if each.fault.kind is K.INDEX}
+    assert outcomes == {"the index was put right"}
