@@ -368,6 +368,22 @@ def test_retry_failed_reports_what_was_not_kept(small, tasks):
     retried = batch.retry_failed()
     forgotten = [job.id for job in batch.members().items if job.task == "forgotten"]
     assert (retried.queued, list(retried.not_kept)) == (1, forgotten)
+    assert retried.never_sent == ()
+
+
+def test_retry_of_a_chain_whose_last_task_was_never_sent_says_so(small, tasks):
+    batch = small.jobtrack.groups.create("b", standing=False)
+    batch.dispatch([tasks.add.s(1, 2) | tasks.add.s(3), tasks.add.s(1, 2)])
+    batch.seal()
+    (chained,) = (job.id for job in batch.members().items if job.published_at is None)
+    (step,) = (job.id for job in small.recorded() if job.group_id is None)
+    run(small, step, Outcome.FAILURE)
+    (alone,) = (job.id for job in batch.members().items if job.id != chained)
+    run(small, alone, Outcome.FAILURE)
+    retried = batch.retry_failed()
+    assert (retried.queued, retried.not_kept, retried.never_sent) == (1, (), (chained,))
+    with pytest.raises(InvalidPayload, match=f"never sent.*UpstreamFailed: job {step}.*send the canvas anew"):
+        small.jobtrack.retry(chained)
 
 
 @pytest.mark.parametrize(
