@@ -46,7 +46,8 @@ def retry_job(runtime: Runtime, job_id: str) -> bool:
     if message is None and was_never_sent(job):
         raise InvalidPayload(
             f"job {job_id} ({job.task}) cannot run again: it is the end of a chain or a chord and was "
-            f"never sent, as what comes before it did not succeed ({job.error or job.reason}); send the canvas anew"
+            f"never sent, as what comes before it did not succeed ({job.error or job.reason}); "
+            "send the canvas anew"
         )
     if message is None:
         raise InvalidPayload(
