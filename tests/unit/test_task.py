@@ -12,7 +12,7 @@ import pytest
 from celery import Celery, shared_task
 
 from celery_jobtrack import JobTrack, TrackableTask, TrackingStrategy, events
-from celery_jobtrack.errors import ConfigurationError, InvalidPayload, StoreUnavailable
+from celery_jobtrack.errors import ConfigurationError, InvalidPayload, StoreUnavailable, WouldBlock
 from tests.waiting import wait_until
 
 
@@ -269,8 +269,29 @@ def test_waiting_inside_of_a_task_is_refused(eager):
         eager.jobtrack.groups.get(group_id).wait(1)
 
     group = eager.jobtrack.groups.create("g")
-    with pytest.raises(RuntimeError, match=r"Never call result\.get"):
+    with pytest.raises(WouldBlock) as refused:
         waiter.delay(group.id).get()
+    assert isinstance(refused.value, RuntimeError)  # as Celery's own
+    assert str(refused.value) == (
+        f"group 'g' ({group.id}) cannot be waited for inside of task waiter: if every worker waited, nobody "
+        "would be left to run the jobs; give it a callback (finally_=…), listen to job_group_completed, or "
+        "look at group.status()"
+    )
+
+
+def test_waiting_for_a_job_inside_of_a_task_is_refused(eager):
+    @eager.task(name="quick")
+    def quick():
+        return None
+
+    @eager.task(name="waiter")
+    def waiter():
+        quick.delay().wait_settled(1)
+
+    with pytest.raises(
+        WouldBlock, match=r"job .* cannot be waited for inside of task waiter: .*look at result\.job"
+    ):
+        waiter.delay().get()
 
 
 def test_signals_of_jobs_are_sent_in_their_process(eager):

@@ -152,7 +152,7 @@ class BulkContract:
         results = enqueue_many(store, ["a", "b"], group_id="g")
         assert [result.created for result in results] == [True, True]
         record = the_group(store)
-        assert (record.generation, record.base_generation, record.incomplete) == (2, 1, False)
+        assert (record.generation, record.base_generation, record.incomplete) == (2, 1, True)
         assert record.totals == Totals(total=2)
         run(store, "a", group_id="g", run=2)
         run(store, "b", group_id="g")
