@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from types import SimpleNamespace
 
 import pytest
 from celery import chain, signature
+from celery.worker.state import revoked
 from kombu.exceptions import OperationalError
 
 from celery_jobtrack.errors import (
@@ -22,10 +24,12 @@ from celery_jobtrack.errors import (
 from celery_jobtrack.integration import bulk
 from celery_jobtrack.integration.header import Header
 from celery_jobtrack.integration.kept import Kept
+from celery_jobtrack.integration.request import TrackedRequest
 from celery_jobtrack.model.job import ErrorInfo
 from celery_jobtrack.model.requests import FinishRequest, Origin, StartRequest
 from celery_jobtrack.model.state import Outcome, Reason
 from tests.unit.apps import SmallApp
+from tests.waiting import wait_until
 
 
 def add(x, y):
@@ -670,6 +674,43 @@ def test_incomplete_batch_that_was_reopened_for_nothing_stays_incomplete(small, 
     store._clock = lambda: time.time() + 31
     small.jobtrack.check()
     assert (batch.refresh().is_over, batch.incomplete) == (True, True)
+
+
+@pytest.mark.parametrize("was_revoked", [False, True])
+def test_worker_does_not_remember_what_has_expired_as_revoked(small, tasks, was_revoked):
+    job_id = str(uuid.uuid4())
+    if was_revoked:
+        revoked.add(job_id)
+    message = SimpleNamespace(
+        headers={"id": job_id, "task": "add", "expires": "2020-01-01T00:00:00+00:00"},
+        properties={},
+        delivery_info={},
+        body=((1, 2), {}, {}),
+        content_type="application/json",
+        content_encoding="utf-8",
+    )
+    request = TrackedRequest(message, app=small.app, task=tasks.add, decoded=True)
+    try:
+        assert request.maybe_expire()
+        assert (job_id in revoked) is was_revoked
+    finally:
+        revoked.discard(job_id)
+
+
+def test_retry_failed_takes_what_somebody_cancelled_or_what_has_expired_by_its_id_only(small, tasks):
+    batch = small.jobtrack.groups.create("by hand", standing=False)
+    batch.dispatch([tasks.add.s(1, 2), tasks.add.s(1, 2).set(expires=0.001)])
+    soon, other = sorted(batch.members().items, key=lambda job: job.expires_at is None)
+    wait_until(lambda: small.jobtrack.check().expired, 10, "it has not expired")
+    other_result = small.jobtrack.cancel(other.id)
+    assert (other_result, batch.refresh().is_over) == (True, True)
+    assert batch.retry_failed().queued == 0
+    assert batch.retry_failed(ids=[soon, other]).queued == 2
+    for job in (soon, other):
+        kept = Kept(small.jobtrack.store.message(job.id))
+        assert (kept.headers["expires"], kept.options.get("expiration")) == (None, None)
+        assert small.jobtrack.store.job(job.id).expires_at is None
+    assert run_queued(small, batch).outcome == "SUCCEEDED"
 
 
 def test_job_that_failed_can_be_retried_by_itself(small, tasks):

@@ -320,7 +320,8 @@ class JobGroup:
         are.
 
         Args:
-            ids: Only these members, jobs or their ids; also such as were cancelled or have expired.
+            ids: Only these members, jobs or their ids; also such as somebody cancelled, as have expired or
+                were skipped. They run without the ``expires`` and ``eta`` that they had.
             exception: Only members that failed of this exception, a class (with its subclasses) or a name.
             limit: How many at most, the newest first.
 
