@@ -133,6 +133,34 @@ def test_members_are_signatures(small, members):
         small.jobtrack.batch(members)
 
 
+@pytest.mark.parametrize("wrong", [3, "nobody"])
+def test_wrong_member_of_a_list_leaves_nothing(small, tasks, wrong):
+    if wrong == "nobody":
+        wrong = signature("nobody", app=small.app)
+    jobtrack = small.jobtrack
+    inner = jobtrack.batch([tasks.add.s(1, 2), wrong], title="inner")
+    group = jobtrack.groups.create("by hand", standing=False)
+    for given in ([tasks.add.s(1, 2), wrong], [tasks.add.s(1, 2), inner]):
+        with pytest.raises(InvalidPayload, match="member 1: "):
+            jobtrack.batch(given).dispatch(chunk=1)
+    with pytest.raises(InvalidPayload, match="member 1: "):
+        group.dispatch([tasks.add.s(1, 2), wrong], chunk=1)
+    assert (len(jobtrack.groups.list().items), small.recorded(), small.queued()) == (1, [], 0)
+    assert (group.refresh().sealed, group.incomplete) == (False, False)
+
+
+def test_batch_of_a_generator_is_dispatched_once(small, tasks):
+    pending = small.jobtrack.batch(tasks.add.s(n, n) for n in range(2))
+    with_then = pending.then(tasks.told.s("then"))
+    assert pending.dispatch().status().total == 2
+    for again in (pending, with_then):
+        with pytest.raises(
+            InvalidPayload, match="came from a generator, and an earlier dispatch has read it"
+        ):
+            again.dispatch()
+    assert len(small.jobtrack.groups.list().items) == 1
+
+
 def test_builder_gives_a_new_batch_at_every_step(small, tasks):
     plain = small.jobtrack.batch([tasks.add.s(1, 2)])
     with_then = plain.then(tasks.told.s("then")).allow_failures().on_queue("other")

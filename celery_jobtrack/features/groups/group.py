@@ -133,6 +133,10 @@ class JobGroup:
 
             group.dispatch(resize.s(path) for path in paths)
         """
+        if isinstance(signatures, (list, tuple)):
+            # What is refused here is no dispatch that broke off.
+            for number, member in enumerate(signatures):
+                bulk.check_one(self._runtime, member, number)
         with self._open_for_dispatch(key):
             try:
                 dispatched = bulk.dispatch(
