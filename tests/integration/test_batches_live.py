@@ -124,20 +124,6 @@ def test_retried_batch_succeeds_and_then_follows(running_shop):
     assert Counter(followed(shop, batch)) == Counter(first + second)
 
 
-def test_member_that_has_expired_runs_when_it_is_asked_for(running_shop):
-    shop = running_shop
-    # Workers take it before it expires, and find that it has when its time comes.
-    late = shop.task("add").s(1, 2).set(countdown=2, expires=1)
-    batch = shop.jobtrack.batch([late], title="Expired").allow_failures().dispatch()
-    batch.wait(BOUND)
-    (job,) = batch.members().items
-    assert (str(job.state), str(job.reason)) == ("REVOKED", "expired")
-    assert batch.retry_failed().queued == 0
-    assert batch.retry_failed(ids=[job]).queued == 1
-    batch.wait(BOUND)
-    assert (batch.refresh().outcome, batch.status().succeeded) == ("SUCCEEDED", 1)
-
-
 def test_retry_brings_back_what_the_first_failure_has_cancelled(running_shop):
     shop = running_shop
     add, fails = shop.task("add"), shop.task("fails_until")
