@@ -56,6 +56,14 @@ class Totals:
         return replace(self, **{name: getattr(self, name) + by})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pauses:
+    """How many members have not ended, do not run, and are not simply queued."""
+
+    retrying: int = 0
+    waiting: int = 0
+
+
 COUNTED_AS: Mapping[JobState, str] = {
     JobState.SUCCESS: "succeeded",
     JobState.FAILURE: "failed",
@@ -203,18 +211,25 @@ class GroupStatus:
 def describe_status(
     group: GroupRecord, live: Mapping[JobState, int], *, filling: bool, now: datetime
 ) -> GroupStatus:
-    """Put a group's counters and the number of its members in each live state into a status."""
-    started, retrying, waiting = (
-        live.get(state, 0) for state in (JobState.STARTED, JobState.RETRY, JobState.WAITING)
-    )
+    """Put a group's counters and the number of its members in each live state into a status.
+
+    The numbers add up to the total, also where some have drifted and wait for the next recount.
+    """
     totals = group.totals
+    left = totals.outstanding
+    numbers = []
+    for state in (JobState.STARTED, JobState.RETRY, JobState.WAITING):
+        number = max(0, min(live.get(state, 0), left))
+        left -= number
+        numbers.append(number)
+    started, retrying, waiting = numbers
     return GroupStatus(
         group_id=group.id,
         title=group.title,
         state=group.state,
         generation=group.generation,
         total=totals.total,
-        enqueued=max(0, totals.outstanding - started - retrying - waiting),
+        enqueued=max(0, left),
         waiting=waiting,
         started=started,
         retrying=retrying,

@@ -112,8 +112,8 @@ class Store(TrackingStrategy):
     def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
         """Record a chunk of jobs that are about to be published; all of one group, or of none.
 
-        What is recorded already stays as it is, and its answer is not ``created``; but one that ended
-        because it could not be published is queued again, as a new run, and its answer is.
+        What is recorded already stays as it is, and its answer is not ``created``; but one of the same
+        group that ended because it could not be published is queued again, as a new run, and its answer is.
 
         Raises:
             UnknownGroup: There is no such group.
@@ -345,8 +345,11 @@ class Store(TrackingStrategy):
     def observe(self, silence: float, lease: float) -> bool:
         """Record that somebody looks at the store now, and say whether missing heartbeats count.
 
-        They do not for ``lease`` seconds after nobody had looked for more than ``silence`` seconds:
-        the store was away, and workers that are well could not be heard.
+        They do not for ``lease`` seconds after nobody had looked for more than ``silence`` seconds while
+        a worker was there that had not said goodbye: the store was away, and workers that are well could
+        not be heard. A silence after all have said goodbye tells of no outage.
+
+        So whoever renews a lease looks first: the heartbeat would hide that it was missing.
         """
 
     # -- upkeep --------------------------------------------------------------------------------

@@ -7,13 +7,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.errors import (
-    GroupCancelled,
-    GroupNotCompleted,
-    InvalidPayload,
-    JobTrackError,
-    UnknownGroup,
-)
+from celery_jobtrack.errors import GroupCancelled, GroupNotCompleted, InvalidPayload, JobTrackError
 from celery_jobtrack.features.groups import hold
 from celery_jobtrack.features.groups.following import callbacks_with_jobs
 from celery_jobtrack.features.groups.retrying import Retried, check_wanted, retry_members
@@ -27,6 +21,7 @@ from celery_jobtrack.integration.redriving import check_ancestors, wait_again
 from celery_jobtrack.integration.returned import results_of_members
 from celery_jobtrack.model.requests import JobQuery, Page
 from celery_jobtrack.model.state import GroupOutcome, GroupState, JobState
+from celery_jobtrack.strategies.unknown import unknown_group
 from celery_jobtrack.tracking.sweeper import Sweeper
 
 if TYPE_CHECKING:
@@ -93,7 +88,7 @@ class JobGroup:
         """The numbers of this moment, at a cost that does not grow with the group. Raises UnknownGroup."""
         status = self._runtime.store.group_status(self.record.id)
         if status is None:
-            raise UnknownGroup(f"group {self.record.id!r} is not recorded")
+            raise unknown_group(self.record.id, self._runtime.settings.namespace)
         return status
 
     def members(
@@ -355,7 +350,7 @@ class JobGroup:
 
         Raises:
             celery.exceptions.TimeoutError: It has not completed in time.
-            RuntimeError: Called inside of a task, where waiting can block every worker.
+            WouldBlock: Called inside of a task, where waiting can block every worker.
         """
         return wait_for(self, timeout)
 

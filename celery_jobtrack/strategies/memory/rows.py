@@ -45,7 +45,8 @@ class Tables:
 class MemoryRows:
     """One transaction: writes go into the tables at once, and are taken back if it fails."""
 
-    def __init__(self, tables: Tables, now: datetime) -> None:
+    def __init__(self, tables: Tables, now: datetime, namespace: str = "default") -> None:
+        self.namespace = namespace
         self._tables = tables
         self._now = now
         self._undo: list[Callable[[], Any]] = []
@@ -123,6 +124,9 @@ class MemoryRows:
             if job.state in FINAL:
                 totals = totals.counting(job.state)
         return totals
+
+    def recount_pauses(self, group: GroupRecord) -> None:
+        """They are counted whenever they are asked for."""
 
     def is_filling(self, group_id: str) -> bool:
         return any(of == group_id and until > self._now for (of, _), until in self._tables.fillers.items())

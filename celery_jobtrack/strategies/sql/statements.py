@@ -13,6 +13,7 @@ from sqlalchemy import true as sql_true
 from sqlalchemy.dialects import postgresql, sqlite
 
 from celery_jobtrack.model.state import JobState
+from celery_jobtrack.strategies.sql.pauses import add_pauses, compared_pauses, drop_pauses
 from celery_jobtrack.strategies.sql.plain_statements import PlainStatements
 from celery_jobtrack.strategies.sql.records import RecordMaps
 from celery_jobtrack.strategies.sql.tallies import with_tallies
@@ -85,6 +86,10 @@ class Statements:
             .group_by(jobs.c.state)
         )
         """The members of some generations that follow each other, in each state."""
+
+        self.add_pauses = add_pauses(schema, dialect)
+        self.drop_pauses = drop_pauses(schema)
+        self.compared_pauses = compared_pauses(schema)
 
         of_group = fillers.c.group_id == bindparam("of_group_id")
         of_filler = fillers.c.token == bindparam("of_token")
