@@ -4,7 +4,7 @@ May import: ``model``, ``errors``, ``strategies``, SQLAlchemy; Alembic only wher
 upgraded. Never belongs here: a rule of what may follow what (that is ``model`` and ``strategies.row``),
 Celery.
 
-Rows are locked in the order job, group; at READ COMMITTED on servers, one writer at a time on SQLite.
+Rows are locked in the order job, group, tally, pause; at READ COMMITTED on servers, one writer at a time on SQLite.
 ``statements.py`` holds what transitions execute, ``*_queries.py`` what only reads.
 """
 
