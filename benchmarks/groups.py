@@ -49,7 +49,10 @@ def run(options: argparse.Namespace) -> None:
             settings = {
                 name: getattr(options, name) for name in ("members", "rounds", "worker_rounds", "jobs")
             }
-            results.write(f"groups-{part}", results.document(settings, {"found": found}, servers=programs))
+            results.write(
+                f"groups-{part}",
+                results.document(settings, {"found": found}, servers=programs, load=options.load),
+            )
 
 
 def _show(title: str, columns: list[str], lines: list[list[Any]]) -> None:

@@ -87,7 +87,7 @@ class GroupRecord:
     sealed: bool = False
     """A batch that is sealed gets no more members than it has."""
     incomplete: bool = False
-    """A batch whose dispatch was abandoned half-way."""
+    """Not all members could be dispatched that it was to have."""
     time_to_check: float = 60.0
     """Seconds between two recomputations of this group from ground truth."""
     settle_after: float = 0.0
@@ -128,6 +128,11 @@ class GroupRecord:
     def is_over(self) -> bool:
         """Whether this generation has announced its completion."""
         return self.completed_at is not None
+
+    @property
+    def lacks_members(self) -> bool:
+        """Whether a batch that is over never got all of its members, or nobody has said that it did."""
+        return not self.standing and (self.incomplete or not self.sealed)
 
     @property
     def needs_closing(self) -> bool:

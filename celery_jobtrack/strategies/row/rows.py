@@ -23,6 +23,9 @@ class Rows(Protocol):
     Any method may raise ``Conflict``; nothing of the transaction remains then.
     """
 
+    namespace: str
+    """Of the store: what errors call it."""
+
     def now(self) -> datetime:
         """The store's time; the same throughout the transaction."""
 
@@ -65,7 +68,8 @@ class Rows(Protocol):
     def hold(self, group_id: str, token: str, until: datetime) -> None:
         """Write or renew a filler's hold."""
 
-    def let_go(self, group_id: str, token: str) -> None: ...
+    def let_go(self, group_id: str, token: str, *, and_of_dead: bool) -> None:
+        """Delete a filler's hold, and with ``and_of_dead`` those that have run out."""
 
     def add_event(self, cause: Cause, group: GroupRecord) -> None:
         """Write an event, unless the generation has had one of this kind and step."""

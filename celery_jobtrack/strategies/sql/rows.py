@@ -40,6 +40,7 @@ class SqlRows:
 
     def __init__(self, connection: Connection, schema: Schema, statements: Statements, clock: Clock) -> None:
         self.connection = connection
+        self.namespace = schema.namespace
         self._driver = DriverConnection(connection, statements.compiled)
         self._schema = schema
         self._sql = statements
@@ -180,9 +181,12 @@ class SqlRows:
             values = {"group_id": group_id, "token": token, "until": until}
             self._driver.write(self._sql.insert_hold, values)
 
-    def let_go(self, group_id: str, token: str) -> None:
-        parameters = {"of_group_id": group_id, "of_token": token, "now": self.now()}
-        self._driver.write(self._sql.let_go, parameters)
+    def let_go(self, group_id: str, token: str, *, and_of_dead: bool) -> None:
+        parameters = {"of_group_id": group_id, "of_token": token}
+        if and_of_dead:
+            self._driver.write(self._sql.let_go_of_dead, {**parameters, "now": self.now()})
+        else:
+            self._driver.write(self._sql.let_go, parameters)
 
     def add_event(self, cause: Cause, group: GroupRecord) -> None:
         # What has run again may reach a step again, and fail after its dispatch did. The others come once.

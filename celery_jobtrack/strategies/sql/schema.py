@@ -82,6 +82,7 @@ class Schema:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
+        self.namespace = prefix.removeprefix("jobtrack_").removesuffix("_") or "default"
         self.metadata = MetaData()
         self.jobs = self._jobs()
         self.tags = self._tags()

@@ -96,8 +96,11 @@ class Statements:
         self.is_filling = select(exists().where(of_group, fillers.c.until > bindparam("now")))
         self.renew_hold = update(fillers).where(of_group, of_filler).values(until=bindparam("until"))
         self.insert_hold = insert(fillers).inline()
+        self.let_go = delete(fillers).where(of_group, of_filler)
         # Also what fillers that died have left: nobody else takes that away.
-        self.let_go = delete(fillers).where(of_group, of_filler | (fillers.c.until <= bindparam("now")))
+        self.let_go_of_dead = delete(fillers).where(
+            of_group, of_filler | (fillers.c.until <= bindparam("now"))
+        )
 
         self.insert_event = insert(events).inline()
         self.event = select(*maps.event.columns).where(events.c.id == bindparam("of_id"))
