@@ -70,7 +70,7 @@ class DriverConnection:
         self._compiled = compiled
         self._driver: Any = connection.connection.driver_connection
         self._left: list[tuple[str, Sequence[Any] | dict[str, Any]]] = []
-        self._pipes = connection.dialect.name == "postgresql"
+        self._pipes = connection.dialect.name == "postgresql" and _has_pipes()
 
     def one(self, statement: Executable, values: Mapping[str, Any]) -> list[Any] | None:
         """The first row, or None."""
@@ -156,6 +156,12 @@ class DriverConnection:
                 error, text, connection.engine, connection.connection, connection.invalidate
             ) from error
         return cursor
+
+
+def _has_pipes() -> bool:
+    from celery_jobtrack.strategies.sql.bounded import HAS_PIPES
+
+    return HAS_PIPES
 
 
 def told(
