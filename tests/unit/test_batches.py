@@ -369,6 +369,22 @@ def test_retry_failed_reports_what_was_not_kept(small, tasks):
     retried = batch.retry_failed()
     forgotten = [job.id for job in batch.members().items if job.task == "forgotten"]
     assert (retried.queued, list(retried.not_kept)) == (1, forgotten)
+    assert retried.never_sent == ()
+
+
+def test_retry_of_a_chain_whose_last_task_was_never_sent_says_so(small, tasks):
+    batch = small.jobtrack.groups.create("b", standing=False)
+    batch.dispatch([tasks.add.s(1, 2) | tasks.add.s(3), tasks.add.s(1, 2)])
+    batch.seal()
+    (chained,) = (job.id for job in batch.members().items if job.published_at is None)
+    (step,) = (job.id for job in small.recorded() if job.group_id is None)
+    run(small, step, Outcome.FAILURE)
+    (alone,) = (job.id for job in batch.members().items if job.id != chained)
+    run(small, alone, Outcome.FAILURE)
+    retried = batch.retry_failed()
+    assert (retried.queued, retried.not_kept, retried.never_sent) == (1, (), (chained,))
+    with pytest.raises(InvalidPayload, match=f"never sent.*UpstreamFailed: job {step}.*send the canvas anew"):
+        small.jobtrack.retry(chained)
 
 
 @pytest.mark.parametrize(
@@ -585,6 +601,55 @@ def test_redrive_that_the_broker_refuses_fails_again_and_can_be_repeated(small, 
     assert result.retry()
     run(small, result.id)
     assert (str(result.job().state), result.job().run) == ("SUCCESS", 3)
+
+
+class Died(BaseException):
+    """The process is killed: no handler of an error may see it as one."""
+
+
+def test_outer_batches_hear_of_an_inner_one_although_the_process_dies_that_retries_it(
+    small, tasks, monkeypatch
+):
+    jobtrack = small.jobtrack
+    inner = jobtrack.batch([tasks.add.s(1, 2)], title="inner")
+    outer = jobtrack.batch([jobtrack.batch([inner], title="middle")], title="outer").dispatch()
+    runtime = jobtrack.runtime
+    (middle,) = (job.id for job in outer.members().items)
+    (inner,) = (job.id for job in jobtrack.groups.get(middle).members().items)
+    (member,) = (job.id for job in jobtrack.groups.get(inner).members().items)
+    run(small, member, Outcome.FAILURE)
+    assert str(outer.refresh().outcome) == "FAILED"
+    redrive = runtime.store.redrive
+
+    def dies(request):
+        if request.job_id != member:
+            raise Died
+        return redrive(request)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runtime.store, "redrive", dies)
+        with pytest.raises(Died):
+            outer.retry_failed()
+    # The outer ones have ended, and the member is queued: a checker will send it.
+    assert (outer.refresh().is_over, runtime.store.job(member).run) == (True, 2)
+    run(small, member)
+    groups = [jobtrack.groups.get(each) for each in (inner, middle, outer.id)]
+    assert [str(group.outcome) for group in groups] == ["SUCCEEDED"] * 3
+    assert all(group.closed_at is not None for group in groups[:2])
+    assert [group.totals.succeeded for group in groups] == [1, 1, 1]
+
+
+def test_outer_batch_stays_as_it_is_when_a_standing_group_in_it_goes_on(small, tasks):
+    outer = small.jobtrack.groups.create("outer", standing=False)
+    inner = small.jobtrack.groups.create("inner", parent=outer)
+    outer.seal()
+    for generation in (1, 2):
+        inner.dispatch([tasks.add.s(1, 2)])
+        (job,) = (job.id for job in inner.members().items if not job.is_final)
+        run(small, job)
+        inner.refresh()
+        assert (inner.generation, inner.is_over, outer.refresh().generation) == (generation, True, 1)
+        assert str(outer.outcome) == "SUCCEEDED"
 
 
 def test_callback_that_the_broker_refused_is_sent_as_a_later_run(small, tasks, monkeypatch, caplog):
