@@ -62,8 +62,8 @@ def dispatch(documents: Sequence[Mapping[str, Any]]) -> str:
         )
     about = (
         "For each job that does nothing, in brackets CPU; Celery's loop and `group` untracked, `dispatch` "
-        "tracked. Medians, the ratio with quartiles. Memory is what the sender grew by, with `group` and with `dispatch`; "
-        f"{_load(*documents)}"
+        "tracked. Medians, the ratio with quartiles. Memory is what the sender grew by, with `group` and "
+        f"with `dispatch`; {_load(*documents)}"
     )
     return _table(lines, about, documents[-1])
 
