@@ -116,9 +116,9 @@ class JobGroup:
         """Make many jobs members of the group and send them, chunk by chunk.
 
         The group is held open meanwhile, and a batch is sealed at the end. If the dispatch breaks off, the
-        present generation is incomplete, which is a failure; a batch is sealed as that, unless the dispatch has
-        a ``key``, so that it can be made again. See ``JobTrack.dispatch_many`` for
-        the arguments and for what is raised.
+        present generation is incomplete, which is a failure; a batch is sealed as that, unless the dispatch
+        has a ``key``, so that it can be made again. See ``JobTrack.dispatch_many`` for the arguments and for
+        what is raised.
 
         Example::
 
