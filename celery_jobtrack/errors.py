@@ -15,6 +15,7 @@
     ├── GroupNotCompleted           results were asked of a group that has not completed
     ├── InvalidPayload              arguments or options that cannot be sent or kept
     ├── DispatchFailed              a bulk dispatch was interrupted; it says what was sent
+    ├── Overlapping                 another job has the lock, and ``on_conflict="raise"``
     ├── StoreUnavailable            the store does not answer, or refuses
     │   └── SchemaMismatch          the store's tables are of another version
     └── StaleAttempt                the attempt was closed by somebody else
@@ -100,6 +101,24 @@ class DispatchFailed(JobTrackError):
     def __init__(self, message: str, dispatched: Dispatched) -> None:
         super().__init__(message, dispatched)
         self.dispatched = dispatched
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Overlapping(JobTrackError):
+    """Another job has the lock that this one needs, and it was to be raised.
+
+    Args:
+        message: What happened, and to which task.
+        key: The key that is taken.
+        holder_id: The id of the job that has it.
+    """
+
+    def __init__(self, message: str, key: str = "", holder_id: str | None = None) -> None:
+        super().__init__(message, key, holder_id)
+        self.key = key
+        self.holder_id = holder_id
 
     def __str__(self) -> str:
         return str(self.args[0])
