@@ -149,7 +149,7 @@ WITH ended AS (
         state = '{state}', reason = :reason, token = NULL, copy_waiting = FALSE, finished_at = {now},
         error_type = :error_type, error_message = :error_message,
         error_traceback = :error_traceback{message}
-    WHERE id = :id AND token = :token AND group_id IS NULL
+    WHERE id = :id AND token = :token AND group_id IS NULL AND NOT keyed
     RETURNING {job}
 ), closed AS (
     UPDATE {attempts} SET
