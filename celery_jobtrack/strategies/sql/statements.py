@@ -222,7 +222,7 @@ def in_states(column: ColumnElement[Any], states: Iterable[JobState | GroupState
 
 
 def in_standings(column: ColumnElement[Any], standings: Sequence[Standing]) -> ColumnElement[bool]:
-    """``column IN ('…', …)``, written out for the same reason; a single one so that its index has an order."""
+    """The same for standings; a single one is compared alone, so that its index gives an order."""
     values = [literal_column(f"'{standing.value}'", Text) for standing in standings]
     return column == values[0] if len(values) == 1 else column.in_(values)
 
