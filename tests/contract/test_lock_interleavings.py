@@ -62,7 +62,19 @@ def hold(store: RowStore, name: str = "a", about: dict[str, Any] = WAIT) -> None
     assert steps.start(store, name, f"t{name}", **about).admitted
 
 
-def test_two_starts_at_a_new_key_admit_one(store):
+@pytest.mark.parametrize("known", [False, True])
+def test_two_starts_at_a_free_key_admit_one(store, known):
+    if known:
+        hold(store)
+        steps.finish(store, "a", "ta", **WAIT)
+    one, two = interleave(
+        store, lambda: steps.start(store, "b", "tb", **WAIT), lambda: steps.start(store, "c", "tc", **WAIT)
+    )
+    assert (one.refusal, two.refusal) == (None, Refusal.PARKED)
+    assert standings(store) == {"b": Standing.HOLDING, "c": Standing.WAITING}
+
+
+def test_two_plain_starts_at_a_free_key_admit_one(store):
     for name in "ab":
         steps.enqueue(store, name, **WAIT)
     one, two = interleave(
@@ -70,12 +82,6 @@ def test_two_starts_at_a_new_key_admit_one(store):
     )
     assert (one.refusal, two.refusal) == (None, Refusal.PARKED)
     assert standings(store) == {"a": Standing.HOLDING, "b": Standing.WAITING}
-
-
-def test_two_starts_at_a_known_key_admit_one(store):
-    hold(store)
-    steps.finish(store, "a", "ta", **WAIT)
-    test_two_starts_at_a_new_key_admit_one(store)
 
 
 def test_start_that_parks_while_the_key_is_left_is_called_or_admitted(store, beside):
