@@ -9,6 +9,7 @@ import pytest
 from celery_jobtrack.model.lock import Claim, Standing
 from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.model.state import JobState
+from celery_jobtrack.strategies.row import locking
 from celery_jobtrack.strategies.sql import SqlStore
 from celery_jobtrack.testing import Clock, steps
 from tests.contract.interleaving import interleave
@@ -17,6 +18,7 @@ from tests.contract.test_plain_cases import chunk, refuse_transactions, tally_ea
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from celery_jobtrack.strategies.row import Rows
     from tests.servers.postgresql import PostgreSQL
 
 KEY = "k"
@@ -153,16 +155,22 @@ def test_chunk_of_jobs_with_keys_is_one_statement(store):
     assert [steps.the_job(store, name).keyed for name in "abc"] == [False, False, True]
 
 
-def test_place_that_was_released_meanwhile_is_not_left_again(store):
-    """The end waits for the key; it must not count a place down that is no longer its own."""
-    about: dict[str, Any] = {"claims": (Claim(key=KEY, limit=2),)}
+def test_place_that_was_taken_away_meanwhile_is_not_left_again(store):
+    """The end waits for the key; it must not count down a place that is another job's by then."""
     for name in "ab":
-        steps.enqueue(store, name, **about)
-        steps.start(store, name, f"t{name}", **about)
+        steps.enqueue(store, name, **CLAIM)
+    steps.start(store, "a", "ta", **CLAIM)
+    other = steps.the_job(store, "b")
+
+    def take_away(rows: Rows) -> None:
+        locking.empty(rows, KEY)
+        assert locking.take(rows, other, CLAIM["claims"]).blocked is None
+
     _, ended = interleave(
-        store, lambda: store.release_lock(KEY), lambda: steps.finish(store, "a", "ta", **about)
+        store, lambda: store._run(take_away), lambda: steps.finish(store, "a", "ta", **CLAIM)
     )
-    assert (ended.applied, standings(store), counts(store)) == (True, {}, (0, 0))
+    assert (ended.applied, ended.called) == (True, ())
+    assert (standings(store), counts(store)) == ({"b": Standing.HOLDING}, (1, 0))
 
 
 def test_end_that_is_being_written_and_another_one_count_both(store):
@@ -205,3 +213,14 @@ def test_two_starts_of_one_job_take_one_place(store):
     assert (one.admitted, two.refusal) == (True, Refusal.OPEN)
     assert (standings(store), counts(store)) == ({"a": Standing.HOLDING}, (1, 0))
     assert steps.the_job(store, "a").state is JobState.STARTED
+
+
+def test_end_leaves_keys_that_only_an_earlier_attempt_claimed(store):
+    both: dict[str, Any] = {"claims": (*CLAIM["claims"], Claim(key="other"))}
+    steps.enqueue(store, "a", **both)
+    steps.start(store, "a", "t1", **both)
+    steps.retry(store, "a", "t1", **both)
+    assert steps.start(store, "a", "t2", retries=1, **CLAIM).admitted
+    assert [place.standing for place in store.places("other", 10)] == [Standing.HOLDING]
+    assert steps.finish(store, "a", "t2", retries=1, **CLAIM).applied
+    assert (standings(store), store.places("other", 10)) == ({}, [])
