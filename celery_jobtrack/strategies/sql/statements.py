@@ -158,7 +158,7 @@ class Statements:
 
     def _locks_and_places(self, schema: Schema, dialect: str) -> None:
         maps, locks, places = self.maps, schema.locks, schema.places
-        of_key = bindparam("of_key")
+        of_key: ColumnElement[str] = bindparam("of_key")
         self.locked_lock = select(*maps.lock.columns).where(locks.c.key == of_key).with_for_update()
         """Locks a key's row to the end of the transaction; no row comes for a key that is new."""
         self.make_lock = insert_if_absent(locks, dialect)
