@@ -8,6 +8,7 @@
     ├── Disabled                    jobtrack_enabled is False and the call needs the store
     ├── UnknownJob                  no job with this id was ever recorded
     ├── UnknownGroup                no group with this id or key
+    ├── UnknownLock                 nobody has claimed this key lately
     ├── UnknownQueue                the app has no queue of this name
     ├── GroupNotSet                 a task that must run in a group was given none
     ├── GroupCompleted              a batch that has completed takes no more members
@@ -59,6 +60,10 @@ class UnknownJob(JobTrackError, LookupError):
 
 class UnknownGroup(JobTrackError, LookupError):
     """No group with this id or key is recorded in this namespace."""
+
+
+class UnknownLock(JobTrackError, LookupError):
+    """Nobody has claimed this key lately in this namespace."""
 
 
 class UnknownQueue(JobTrackError, LookupError):

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from kombu.exceptions import EncodeError
 from kombu.utils import json
 
 from celery_jobtrack.errors import ConfigurationError, InvalidPayload
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 OPTION = "without_overlapping"
 LIMIT = "max_concurrent"
+
+# With these the keys of tasks begin. Keys are taken by name: who has to wait for others of its own kind does
+# so before it takes one of the slots that all share.
+OVERLAPS, SLOTS = "overlap", "slots"
 
 
 def claims_of(
@@ -43,10 +48,10 @@ def claims_of(
     claims = []
     arguments = _Arguments(task, name, args, kwargs)
     if overlap is not None:
-        key = arguments.key("overlap", overlap, of_all=True)
+        key = arguments.key(OVERLAPS, overlap, of_all=True)
         claims.append(_claim(key, overlap, 1))
     if limit is not None:
-        key = arguments.key("limit", limit, of_all=False)
+        key = arguments.key(SLOTS, limit, of_all=False)
         claims.append(_claim(key, limit, limit.count))
     return in_order(tuple(claims))
 
@@ -158,7 +163,8 @@ class _Arguments:
         if isinstance(declared.key, str):
             return self._filled(declared.key)
         own = declared.key(*self._args, **self._kwargs)
-        return check_name(f"what the key of task {self._name} gives", own, InvalidPayload)
+        bounded = _bounded(own) if isinstance(own, str) else own
+        return check_name(f"what the key of task {self._name} gives", bounded, InvalidPayload)
 
     def _filled(self, template: str) -> str:
         try:
@@ -168,12 +174,12 @@ class _Arguments:
                 f"the key {template!r} of task {self._name} cannot be made of its arguments "
                 f"({', '.join(sorted(self._named)) or 'none'}): {error!r}"
             ) from None
-        return check_name(f"the key {template!r} of task {self._name}", filled, InvalidPayload)
+        return check_name(f"the key {template!r} of task {self._name}", _bounded(filled), InvalidPayload)
 
     def _digest(self) -> str:
         try:
             text = json.dumps(self._bound, sort_keys=True)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, EncodeError) as error:
             raise InvalidPayload(
                 f"the arguments of task {self._name} cannot be compared with those of other jobs ({error}): "
                 "give without_overlapping=Overlap(key=…) a template or a function of them"

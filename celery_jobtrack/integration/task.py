@@ -14,7 +14,7 @@ from celery.utils import gen_unique_id
 
 from celery_jobtrack.errors import GroupNotSet
 from celery_jobtrack.integration.admission import admit
-from celery_jobtrack.integration.claiming import OPTION, check_given, claims_of
+from celery_jobtrack.integration.claiming import OPTION, OVERLAPS, check_given, claims_of
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags, group_id_of
 from celery_jobtrack.integration.result import TrackedEagerResult, TrackedResult
@@ -253,7 +253,7 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
 
 
 def _overlap_first(key: str) -> tuple[bool, str]:
-    return not key.startswith("overlap:"), key
+    return not key.startswith(f"{OVERLAPS}:"), key
 
 
 def _eager_claims(task: Any, args: Any, kwargs: Any, given: Any) -> tuple[Claim, ...]:
