@@ -145,6 +145,7 @@ def test_limit_refuses_what_is_no_number(count):
 )
 def test_wrong_declaration_is_refused_when_a_worker_starts(app, declared, said):
     _task(app, strict_report, **declared)
+    app.finalize()
     with pytest.raises(ConfigurationError, match=said):
         JobTrack.of(app).runtime.check_configuration()
 
@@ -159,7 +160,7 @@ def test_missing_argument_is_refused_at_the_dispatch_and_nothing_is_recorded(app
 def test_argument_that_cannot_be_compared_is_refused_at_the_dispatch(app):
     task = _task(app, without_overlapping=True)
     with pytest.raises(InvalidPayload, match="cannot be compared with those of other jobs"):
-        task.delay(object())
+        task.apply((object(),), throw=True)
 
 
 def test_builder_refuses_what_is_no_overlap(app):
