@@ -14,6 +14,7 @@
     ├── GroupCompleted              a batch that has completed takes no more members
     ├── GroupCancelled              a cancelled group takes no more members
     ├── GroupNotCompleted           results were asked of a group that has not completed
+    ├── WouldBlock                  a group or a job was waited for inside of a task
     ├── InvalidPayload              arguments or options that cannot be sent or kept
     ├── DispatchFailed              a bulk dispatch was interrupted; it says what was sent
     ├── Overlapping                 another job has the lock, and ``on_conflict="raise"``
@@ -84,6 +85,13 @@ class GroupCancelled(JobTrackError):
 
 class GroupNotCompleted(JobTrackError):
     """Results were asked of a group that has not completed."""
+
+
+class WouldBlock(JobTrackError, RuntimeError):
+    """A group or a job was waited for inside of a task, where that can block every worker.
+
+    It is a ``RuntimeError`` too, as what Celery's own ``result.get()`` raises there.
+    """
 
 
 class InvalidPayload(JobTrackError, EncodeError, ValueError):

@@ -96,7 +96,10 @@ def groups(surface: Surface, **filters: Any) -> None:
 
         return groups_page(page, now=surface.now(), filtered=_narrowed(filters))
 
-    surface.answer({"items": [each.record for each in page.items], "cursor": page.cursor}, show)
+    from celery_jobtrack.cli.documents import group_document
+
+    items = [group_document(each.record) for each in page.items]
+    surface.answer({"items": items, "cursor": page.cursor}, show)
 
 
 def _narrowed(filters: dict[str, Any]) -> bool:

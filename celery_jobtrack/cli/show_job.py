@@ -9,7 +9,7 @@ from rich.text import Text
 
 from celery_jobtrack.cli.clean import clean_lines, one_line
 from celery_jobtrack.cli.facts import facts, moment
-from celery_jobtrack.cli.show_jobs import error_text
+from celery_jobtrack.cli.show_jobs import LONGEST_ERROR, error_text
 from celery_jobtrack.cli.styles import state_text
 from celery_jobtrack.cli.table import Column, FittedTable
 from celery_jobtrack.cli.times import ago
@@ -103,7 +103,13 @@ def _attempts_table(attempts: Sequence[Attempt], now: datetime) -> FittedTable:
         Column(title="STARTED", cell=lambda attempt: ago(attempt.started_at, now)),
         Column(title="TOOK", cell=_took, right=True),
         Column(title="LATE", cell=lambda attempt: attempt.late_outcome, rank=1),
-        Column(title="ERROR", cell=lambda attempt: error_text(attempt.error), narrowest=16, rank=1),
+        Column(
+            title="ERROR",
+            cell=lambda attempt: error_text(attempt.error),
+            narrowest=16,
+            widest=LONGEST_ERROR,
+            rank=1,
+        ),
     )
     return FittedTable(columns, attempts)
 
