@@ -129,7 +129,6 @@ class MemoryRows:
                 totals = totals.counting(job.state)
         return totals
 
-<<<<<<< HEAD
     def lock(self, key: str) -> LockRecord:
         found = self._tables.locks.get(key)
         if found is None:
@@ -163,10 +162,9 @@ class MemoryRows:
 
     def first_in_line(self, key: str) -> Place | None:
         return next(iter(self.line(key)), None)
-=======
+
     def recount_pauses(self, group: GroupRecord) -> None:
         """They are counted whenever they are asked for."""
->>>>>>> main
 
     def is_filling(self, group_id: str) -> bool:
         return any(of == group_id and until > self._now for (of, _), until in self._tables.fillers.items())
