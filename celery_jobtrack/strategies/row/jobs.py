@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-<<<<<<< HEAD
-from celery_jobtrack.errors import GroupCancelled, GroupCompleted, Overlapping, UnknownGroup, UnknownJob
-=======
-from celery_jobtrack.errors import GroupCancelled, GroupCompleted, UnknownGroup
->>>>>>> main
+from celery_jobtrack.errors import (
+    GroupCancelled,
+    GroupCompleted,
+    Overlapping,
+    UnknownGroup,
+)
 from celery_jobtrack.model import grouping, moves
 from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.lock import OnConflict
