@@ -109,7 +109,7 @@ class PlainCases(SqlBase):
         if self._plain is None or request.origin.within or len(claims) > 1:
             return None
         statements, values = self._plain
-        row = self._written(statements.start_keyed if claims else statements.start, values.start(request))
+        row = self._started_row(statements, request, values.start(request))
         if row is None:
             return None
         result = StartResult(
@@ -118,6 +118,17 @@ class PlainCases(SqlBase):
             fences=((claims[0].key, row[-1]),) if claims else (),
         )
         return result
+
+    def _started_row(
+        self, statements: PlainStatements, request: StartRequest, given: dict[str, Any]
+    ) -> Sequence[Any] | None:
+        """A member that was retried probably waits for that, but it may have been queued again since."""
+        if request.origin.claims:
+            return self._written(statements.start_keyed, given)
+        row = None
+        if request.origin.retries > 0 and request.origin.group_id is not None:
+            row = self._written(statements.start_again, given)
+        return row or self._written(statements.start, given)
 
     def _finish_plainly(self, request: FinishRequest) -> Settled | None:
         state, origin = STATE_AFTER[request.outcome], request.start.origin

@@ -26,6 +26,7 @@ from celery_jobtrack.model.lock import HIGHEST_PRIORITY
 from celery_jobtrack.model.state import FINAL, JobState
 from celery_jobtrack.strategies.sql import plain_claims as claims
 from celery_jobtrack.strategies.sql.clock import POSTGRESQL_NOW
+from celery_jobtrack.strategies.sql.pauses import RESUME, SLOTS
 from celery_jobtrack.strategies.sql.tallies import GATHER, OPEN, Crowd
 
 if TYPE_CHECKING:
@@ -79,14 +80,19 @@ class PlainStatements:
             "tallies": schema.tallies.name,
             "locks": schema.locks.name,
             "places": schema.places.name,
+            "pauses": schema.pauses.name,
+            "pause_slots": str(SLOTS),
             **{name: str(value) for name, value in asdict(crowd or Crowd()).items()},
             "highest_priority": str(HIGHEST_PRIORITY),
             "job": ", ".join(column.name for column in maps.job.columns),
             "now": _NOW,
         }
-        self.start = self._start(claims.NOT_TAKING)
-        self.start_keyed = self._start(claims.TAKING)
-        """For jobs that claim one key."""
+        self.start = self._start(_NOT_PAUSED, claims.NOT_TAKING)
+        """For all but members of a group that wait for a retry."""
+        self.start_again = self._start(_PAUSED, claims.NOT_TAKING, resumed=_RESUMED)
+        """For members of a group that wait for a retry."""
+        self.start_keyed = self._start(_NOT_PAUSED, claims.TAKING)
+        """For jobs that claim one key, but for members of a group that wait for a retry."""
         self.progress = self._named(_PROGRESS)
         self.finish = self._endings(claims.NOT_LEAVING)
         self.finish_keyed = self._endings(claims.LEAVING)
@@ -104,9 +110,10 @@ class PlainStatements:
         self.open_tallies = self._named(OPEN)
         self.gather_tallies = self._named(GATHER)
 
-    def _start(self, claiming: Mapping[str, str]) -> PlainStatement:
-        may_start = _MAY_START.format(**self._names).strip()
-        return self._named(_START, **self._parts(claiming, may_start=may_start))
+    def _start(self, which: str, claiming: Mapping[str, str], resumed: str = "") -> PlainStatement:
+        may_start = _MAY_START.format(**self._names, which=which).strip()
+        parts = self._parts({**claiming, "resumed": resumed}, may_start=may_start)
+        return self._named(_START, **parts)
 
     def _endings(self, claiming: Mapping[str, str]) -> Endings:
         parts = self._parts(claiming, open=claiming["open"].format(**self._names))
@@ -150,7 +157,7 @@ def _ending(state: JobState) -> dict[str, str]:
 
 
 _MAY_START = """
-    id = :id AND (state IN ('ENQUEUED', 'RETRY')) IS TRUE AND token IS NULL AND NOT cancel_requested
+    id = :id AND ({which}) IS TRUE AND token IS NULL AND NOT cancel_requested
         AND (run, retries) <= (:run::integer, :retries::integer)
         AND (expires_at IS NULL OR expires_at >= {now})
         AND (attempts = 0 OR NOT EXISTS (SELECT FROM {attempts} known WHERE known.token = :token))
@@ -162,7 +169,8 @@ _MAY_START = """
 # expiry is against it; the token is new; the job's group, if it has one, runs or has run.
 # Reads the group without locking it: a group that this job is a member of does not await its first start
 # again, and one that is being cancelled might as well have been cancelled a moment later.
-# Writes the job and inserts its attempt. Returns the job, and the fence if it took a place at a key.
+# Writes the job, inserts its attempt, and counts a member out of those that wait for a retry.
+# Returns the job, and the fence if it took a place at a key.
 _START = """
 WITH {taken}started AS (
     UPDATE {jobs} SET
@@ -179,9 +187,13 @@ WITH {taken}started AS (
     SELECT :token, id, attempts, :worker_id, :worker, :pid::bigint, :retries::integer, run,
         started_at, :reruns::boolean
     FROM started
-){placed}
+){resumed}{placed}
 SELECT {job}{fence} FROM started
 """
+
+_NOT_PAUSED = "state = 'ENQUEUED' OR (state = 'RETRY' AND generation IS NULL)"
+_PAUSED = "state = 'RETRY' AND generation IS NOT NULL"
+_RESUMED = f", resumed AS ({RESUME})"
 
 # Guards: this attempt is the open one, and the job has no group. A job that has a token is STARTED, and
 # the attempt with this token is open.
