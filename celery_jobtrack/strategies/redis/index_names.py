@@ -47,13 +47,13 @@ def index_name(suffix: bytes) -> str:
         return readable(suffix)
     kind, rest = found[1].decode(), found[2]
     named = {
-        "s": lambda: f"jobs that are {_JOB_STATES[rest]}",
+        "s": lambda: f"jobs in state {_JOB_STATES[rest]}",
         "e": lambda: f"jobs that ended as {_JOB_STATES[rest.partition(b':')[0]]}",
         "ep": lambda: f"the pages of jobs that ended as {_JOB_STATES[rest]}",
         "d": lambda: f"jobs in queue {readable(rest)!r}",
         "o": lambda: f"open attempts of worker {readable(rest)}",
         "m": lambda: f"the members of group {readable(rest.rpartition(b':')[0])}",
-        "G": lambda: f"groups that are {_GROUP_STATES[rest]}",
+        "G": lambda: f"groups in state {_GROUP_STATES[rest]}",
     }.get(kind)
     if named is None or not rest:
         return _PLAIN.get(kind, readable(suffix))
