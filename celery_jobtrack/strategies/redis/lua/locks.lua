@@ -177,6 +177,25 @@ local function lock_rules()
     return nil, fences
   end
 
+  -- Put a job to where it says that it stands. Whoever cannot have the place of which it has a fence goes on
+  -- without it, as after a release.
+  function rules.file_anew(id, job)
+    give_up_those(id, job, function(entry)
+      if not entry[2] or call('ZSCORE', root .. ':lh:' .. entry[1], id) then return false end
+      if not has_room(entry[1], load_lock(entry[1])[L.limit]) then return true end
+      call('ZADD', root .. ':lh:' .. entry[1], now, id)
+    end)
+    local key = job[J.waits_for]
+    if not key then return end
+    if not standing_of(job, key) then stand(job, {key, false, nil, now}) end
+    if call('ZSCORE', root .. ':lh:' .. key, id) then
+      call('ZADD', root .. ':lc', now, id)
+    elseif not call('ZSCORE', root .. ':ls', id) then
+      rules.line_up(id, job, key)
+      call_next(key, {})  -- whom the checker finds
+    end
+  end
+
   -- The fences that the job has, [key, fence, …].
   function rules.fences(job)
     local fences = {}
