@@ -7,12 +7,14 @@ import signal
 import sys
 from importlib import import_module
 
+from benchmarks import machine
 from benchmarks.worker import BrokenRunError
 
 COMMANDS = {
     "workers": "what tracking costs a worker, against bare Celery and its result backends",
     "operations": "what one call of each store costs",
     "dispatch": "many jobs sent at once, against Celery's loop and group",
+    "chords": "many jobs and one that follows, against Celery's chord",
     "groups": "what a large group costs",
     "profile": "where the CPU of one job goes",
     "scale": "size and answers of a store with a million jobs",
@@ -26,6 +28,7 @@ def main(arguments: list[str]) -> int:
     for name, about in COMMANDS.items():
         import_module(f"benchmarks.{name}").add_arguments(commands.add_parser(name, help=about))
     options = parser.parse_args(arguments or ["workers"])
+    options.load = machine.load()
     # As Ctrl-C does: servers, workers and folders are left in order.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

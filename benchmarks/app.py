@@ -1,4 +1,4 @@
-"""The app that is measured: one task that does nothing, tracked or not.
+"""The app that is measured: a task that does nothing, and one that may follow on many; tracked or not.
 
 ``celery -A benchmarks.app worker`` runs it as the environment says, see ``case.py``.
 """
@@ -39,6 +39,12 @@ def make_app(case: Case) -> Celery:
     @app.task(name="benchmarks.noop", shared=False, **options)
     def noop() -> None:
         marks.add()
+
+    @app.task(name="benchmarks.follow", shared=False, **options)
+    def follow() -> None:
+        now = time.monotonic_ns()
+        with Path(str(case.followed)).open("a") as file:
+            file.write(f"{now}\n")
 
     return app
 

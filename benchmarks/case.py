@@ -27,6 +27,8 @@ class Case:
     """Whether all jobs are members of one group."""
     heard: str | None = None
     """The file in which a listener notes when each group completed."""
+    followed: str | None = None
+    """The file in which the task that follows on the others notes when it began."""
     django: str | None = None
     """URL of Django's database, for an app with Django."""
 

@@ -14,7 +14,7 @@ from celery import Celery
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import results
+from benchmarks import machine, results
 from benchmarks.app import MEASURED
 from benchmarks.case import Case
 from benchmarks.figures import figure
@@ -71,30 +71,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure, print, and keep the result."""
-    found: dict[str, dict[str, Any]] = {}
-    skipped = {}
+    """Measure, print, and keep the result of each broker and number of jobs.
+
+    Raises:
+        BrokenRunError: Jobs are missing, or a process failed.
+    """
     with Servers() as servers:
         for broker in options.broker:
             for jobs in options.jobs:
                 if broker != "redis" and jobs >= ONCE:
                     continue
+                load = machine.load()
                 rounds = 1 if jobs >= ONCE else options.rounds
                 try:
                     measured = [_round(broker, jobs, servers) for _ in range(rounds)]
                 except ServerMissingError as missing:
-                    skipped[broker] = str(missing)
+                    print(f"skipped: {broker}: {missing}", file=sys.stderr)
                     break
-                found.setdefault(broker, {})[str(jobs)] = _summary(measured, broker)
-                _show(broker, jobs, rounds, found[broker][str(jobs)])
-        programs = servers.programs()
-    for broker, reason in skipped.items():
-        print(f"skipped: {broker}: {reason}", file=sys.stderr)
-    if not options.dry:
-        settings = {"jobs": options.jobs, "rounds": options.rounds}
-        results.write(
-            NAME, results.document(settings, {"brokers": found, "skipped": skipped}, servers=programs)
-        )
+                summary = _summary(measured, broker)
+                _show(broker, jobs, rounds, summary)
+                if not options.dry:
+                    settings = {"broker": broker, "jobs": jobs, "rounds": rounds}
+                    document = results.document(settings, summary, servers=servers.programs(), load=load)
+                    results.write(f"{NAME}-{broker}-{jobs}", document)
+
+
+def latest() -> list[dict[str, Any]]:
+    """The latest results, by broker and number of jobs."""
+
+    def place(document: dict[str, Any]) -> tuple[int, int]:
+        settings = document["settings"]
+        return BROKERS.index(settings["broker"]), settings["jobs"]
+
+    return sorted(results.read_all(NAME), key=place)
 
 
 def _round(broker: str, jobs: int, servers: Servers) -> dict[str, dict[str, float]]:

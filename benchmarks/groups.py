@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import results
+from benchmarks import group_status, results
 from benchmarks.servers import Servers
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ PARTS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS, help="by default all")
+    parser.add_argument("--stores", nargs="+", choices=group_status.STORES, help="of status, by default all")
     parser.add_argument("--members", type=int, default=100_000, metavar="N", help="of the large group")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="of row and chunks")
     parser.add_argument("--worker-rounds", type=int, default=5, metavar="N", help="of crew")
@@ -48,7 +49,10 @@ def run(options: argparse.Namespace) -> None:
             settings = {
                 name: getattr(options, name) for name in ("members", "rounds", "worker_rounds", "jobs")
             }
-            results.write(f"groups-{part}", results.document(settings, {"found": found}, servers=programs))
+            results.write(
+                f"groups-{part}",
+                results.document(settings, {"found": found}, servers=programs, load=options.load),
+            )
 
 
 def _show(title: str, columns: list[str], lines: list[list[Any]]) -> None:

@@ -30,6 +30,11 @@ PACKAGES = (
 VERSION = re.compile(r"\d+(?:\.\d+)+")
 
 
+def load() -> list[float]:
+    """How busy the machine is: its load over 1, 5 and 15 minutes."""
+    return [round(load, 2) for load in os.getloadavg()]
+
+
 def facts() -> dict[str, Any]:
     """The machine that this runs on."""
     return {
@@ -37,7 +42,6 @@ def facts() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
-        "load_before": [round(load, 2) for load in os.getloadavg()],
     }
 
 

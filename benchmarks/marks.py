@@ -52,6 +52,8 @@ class Runs:
     count: int
     seconds: float
     """From the first body to the last."""
+    last: int
+    """When the last body ran, on the monotonic clock in nanoseconds."""
 
 
 def read(folder: Path) -> Runs:
@@ -59,9 +61,10 @@ def read(folder: Path) -> Runs:
     marks = [LAYOUT.unpack(path.read_bytes()) for path in folder.iterdir()]
     ran = [(first, last) for count, first, last in marks if count]
     if not ran:
-        return Runs(count=0, seconds=0.0)
-    span = max(last for _, last in ran) - min(first for first, _ in ran)
-    return Runs(count=sum(mark[0] for mark in marks), seconds=span / 1e9)
+        return Runs(count=0, seconds=0.0, last=0)
+    last = max(last for _, last in ran)
+    span = last - min(first for first, _ in ran)
+    return Runs(count=sum(mark[0] for mark in marks), seconds=span / 1e9, last=last)
 
 
 def reset(folder: Path) -> None:

@@ -58,7 +58,9 @@ def run(options: argparse.Namespace) -> None:
                 for name, costs in measured.items()
             },
         }
-        results.write(NAME, results.document({"jobs": options.jobs}, found, servers=programs))
+        results.write(
+            NAME, results.document({"jobs": options.jobs}, found, servers=programs, load=options.load)
+        )
 
 
 def measure(store: Store, jobs: int, server: int | None) -> dict[str, Cost]:

@@ -1,21 +1,23 @@
-"""``readme``: writes the latest figures into the project's README, so that none is copied by hand."""
+"""``readme``: writes the latest figures into README and documentation, so that none is copied by hand."""
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchmarks import results, workers
-from benchmarks.variants import BARE, VARIANTS
+from benchmarks import chords, dispatch, results, tables, workers
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
-README = Path(__file__).parents[1] / "README.md"
+PROJECT = Path(__file__).parents[1]
+PAGES: dict[str, Callable[[], str]] = {
+    "README.md": lambda: tables.workers(results.read(workers.NAME)),
+    "docs/how-to/dispatch-many.md": lambda: tables.dispatch(dispatch.latest()),
+    "docs/how-to/batches.md": lambda: tables.chords(chords.latest()),
+}
 BEGIN = "<!-- written by python -m benchmarks readme -->"
-WIDTH = 100
 END = "<!-- end of what is written -->"
 
 
@@ -24,41 +26,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:  # noqa: ARG001
-    """Replace what stands between the two markers.
+    """Replace what stands between the two markers of each page.
 
     Raises:
-        FileNotFoundError: Nothing was measured yet.
-        ValueError: The README has no markers.
+        FileNotFoundError: Something was not measured yet.
+        ValueError: A page has no markers.
     """
-    before, _, rest = README.read_text().partition(BEGIN)
-    _, found, after = rest.partition(END)
+    for name, render in PAGES.items():
+        page = PROJECT / name
+        before, _, after = parts(name)
+        page.write_text(f"{before}{BEGIN}\n{render()}\n{END}{after}")
+
+
+def parts(name: str) -> tuple[str, str, str]:
+    """What stands on a page before, between and after the markers. Raises ValueError."""
+    before, _, rest = (PROJECT / name).read_text().partition(BEGIN)
+    written, found, after = rest.partition(END)
     if not found:
-        raise ValueError(f"README.md has no lines {BEGIN!r} and {END!r} to write between")
-    README.write_text(f"{before}{BEGIN}\n{render(results.read(workers.NAME))}\n{END}{after}")
-
-
-def render(document: Mapping[str, Any]) -> str:
-    """The table in Markdown, with a sentence that says where it comes from."""
-    lines = ["| | worker CPU per job | jobs per second |", "|---|---|---|"]
-    for name, figures in document["summary"].items():
-        if name == BARE:
-            cpu, rate = figures["worker_cpu"]["median"], figures["throughput"]["median"]
-            lines.append(f"| bare Celery | {cpu:.0f} µs | {rate:.0f} |")
-            continue
-        about = VARIANTS[name].about if name in VARIANTS else name
-        lines.append(
-            f"| {about} | {_ratio(figures['worker_cpu_ratio'])} | {_ratio(figures['throughput_ratio'])} |"
-        )
-    settings, machine, versions = document["settings"], document["machine"], document["versions"]
-    where = (
-        f"Relative to bare Celery in the same round: median and quartiles of {settings['rounds']} rounds of "
-        f"{settings['jobs']} jobs that do nothing, two pool children, Redis as broker, on one machine with "
-        f"{machine['cores']} cores; {document['date']}, Celery {versions['celery']}, "
-        f"Python {versions['python']}."
-    )
-    lines += ["", *textwrap.wrap(where, WIDTH)]
-    return "\n".join(lines)
-
-
-def _ratio(figure: Mapping[str, float]) -> str:
-    return f"x {figure['median']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
+        raise ValueError(f"{name} has no lines {BEGIN!r} and {END!r} to write between")
+    return before, written.strip("\n"), after

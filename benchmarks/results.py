@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 FOLDER = Path(__file__).with_name("results")
 
 
 def document(
-    settings: Mapping[str, Any], found: Mapping[str, Any], *, servers: Iterable[str] = ()
+    settings: Mapping[str, Any], found: Mapping[str, Any], *, servers: Iterable[str], load: Sequence[float]
 ) -> dict[str, Any]:
     """A result with all that is needed to judge it.
 
@@ -24,11 +24,12 @@ def document(
         settings: How it was measured.
         found: What was.
         servers: The server programs that took part.
+        load: How busy the machine was before: what it did beside.
     """
     return {
         "date": datetime.now(timezone.utc).date().isoformat(),
         "settings": dict(settings),
-        "machine": machine.facts(),
+        "machine": {**machine.facts(), "load_before": list(load), "load_after": machine.load()},
         "versions": machine.versions(servers),
         **found,
     }
@@ -46,3 +47,8 @@ def read(name: str) -> dict[str, Any]:
     """The latest document of this name. Raises FileNotFoundError."""
     found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
     return found
+
+
+def read_all(name: str) -> list[dict[str, Any]]:
+    """The latest documents of all names that begin with this one and a dash, in no order."""
+    return [read(path.stem) for path in FOLDER.glob(f"{name}-*.json")]

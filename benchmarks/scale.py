@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
         programs = servers.programs()
     found["limits"] = _judge(options.store, found)
     settings = {"jobs": plan.jobs, "groups": plan.groups, "filled": through}
-    document = results.document(settings, found, servers=programs)
+    document = results.document(settings, found, servers=programs, load=options.load)
     _show(options.store, document)
     if not options.dry:
         results.write(f"scale-{options.store}", document)

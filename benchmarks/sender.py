@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from celery import group, signals
 
 from benchmarks.app import MEASURED, WARM_UP, make_app
 from benchmarks.case import Case
+from benchmarks.memory import Growth
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -34,12 +34,12 @@ def main() -> None:
         signals.before_task_publish.connect(listen)
         signals.after_task_publish.connect(listen)
     send(app, way.removesuffix(LISTENED), WARM_UP, WARM_UPS)
-    memory, wall, cpu = _megabytes(), time.perf_counter(), time.process_time()
+    growth, wall, cpu = Growth(), time.perf_counter(), time.process_time()
     send(app, way.removesuffix(LISTENED), MEASURED, jobs)
     found = {
         "wall_us": (time.perf_counter() - wall) / jobs * 1e6,
         "cpu_us": (time.process_time() - cpu) / jobs * 1e6,
-        "grown_mb": _megabytes() - memory,
+        "grown_mb": growth.megabytes(),
     }
     if bool(heard) is not way.endswith(LISTENED):
         raise SystemExit("the listeners heard what they should not, or did not hear what they should")
@@ -59,11 +59,6 @@ def send(app: Celery, way: str, queue: str, jobs: int) -> None:
 
         made = JobTrack.of(app).groups.create(queue)
         made.dispatch(task.s().set(queue=queue) for _ in range(jobs))
-
-
-def _megabytes() -> float:
-    """The most memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
         "gate": [verdict.dump() for verdict in gate.judge(summary)],
         "rounds": rounds,
     }
-    document = results.document(_settings(options), found, servers=programs)
+    document = results.document(_settings(options), found, servers=programs, load=options.load)
     report.show(document)
     if not options.dry:
         results.write(NAME, document)

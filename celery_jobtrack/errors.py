@@ -8,11 +8,13 @@
     ├── Disabled                    jobtrack_enabled is False and the call needs the store
     ├── UnknownJob                  no job with this id was ever recorded
     ├── UnknownGroup                no group with this id or key
+    ├── UnknownLock                 nobody has claimed this key lately
     ├── UnknownQueue                the app has no queue of this name
     ├── GroupNotSet                 a task that must run in a group was given none
     ├── GroupCompleted              a batch that has completed takes no more members
     ├── GroupCancelled              a cancelled group takes no more members
     ├── GroupNotCompleted           results were asked of a group that has not completed
+    ├── WouldBlock                  a group or a job was waited for inside of a task
     ├── InvalidPayload              arguments or options that cannot be sent or kept
     ├── DispatchFailed              a bulk dispatch was interrupted; it says what was sent
     ├── Overlapping                 another job has the lock, and ``on_conflict="raise"``
@@ -61,6 +63,10 @@ class UnknownGroup(JobTrackError, LookupError):
     """No group with this id or key is recorded in this namespace."""
 
 
+class UnknownLock(JobTrackError, LookupError):
+    """Nobody has claimed this key lately in this namespace."""
+
+
 class UnknownQueue(JobTrackError, LookupError):
     """The app has no queue of this name and may not create one."""
 
@@ -79,6 +85,13 @@ class GroupCancelled(JobTrackError):
 
 class GroupNotCompleted(JobTrackError):
     """Results were asked of a group that has not completed."""
+
+
+class WouldBlock(JobTrackError, RuntimeError):
+    """A group or a job was waited for inside of a task, where that can block every worker.
+
+    It is a ``RuntimeError`` too, as what Celery's own ``result.get()`` raises there.
+    """
 
 
 class InvalidPayload(JobTrackError, EncodeError, ValueError):

@@ -11,9 +11,12 @@ import pytest
 from tests import missing_servers, suites
 from tests.leftovers import Leftovers
 from tests.servers import mariadb, postgresql, rabbitmq, redis, redis_cluster, redis_sentinel
+from tests.side_by_side import pytest_xdist_auto_num_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["pytest_xdist_auto_num_workers"]  # asked for before pytest_configure
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["XDG_STATE_HOME"] = state.name
     config.pluginmanager.register(missing_servers)
     config.pluginmanager.register(suites)
-    config.pluginmanager.register(Leftovers())
+    config.pluginmanager.register(Leftovers(config))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from celery_jobtrack.model.callback import Callback
 
 if TYPE_CHECKING:
-    from celery_jobtrack.model.group import GroupStatus
+    from celery_jobtrack.model.group import GroupRecord, GroupStatus
 
 _HIDDEN = "signature"
 """Of a callback: it holds arguments as they will be sent, with what is hidden of those of its job."""
@@ -42,6 +42,11 @@ def as_document(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(as_document(key)): as_document(each) for key, each in value.items()}
     return [as_document(each) for each in value]
+
+
+def group_document(record: GroupRecord) -> dict[str, Any]:
+    """A group's record, with what it came to, which is computed from it."""
+    return {**as_document(record), "outcome": as_document(record.outcome)}
 
 
 def status_document(status: GroupStatus) -> dict[str, Any]:

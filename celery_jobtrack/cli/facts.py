@@ -31,12 +31,17 @@ def facts(pairs: Iterable[tuple[str, object]]) -> Table:
 
 
 def _shown(value: object) -> RenderableType:
+    if isinstance(value, Text):
+        return _shortened(value)
     if hasattr(value, "__rich_console__"):
         return value
-    text = clean(value)
-    if len(text) > LONGEST:
-        text = f"{text[:LONGEST]}… ({len(text):,} characters; --json prints all)"
-    return Text(text)
+    return _shortened(Text(clean(value)))
+
+
+def _shortened(text: Text) -> Text:
+    if len(text) <= LONGEST:
+        return text
+    return text[:LONGEST].append(f"… ({len(text):,} characters; --json prints all)")
 
 
 def moment(then: datetime | None, now: datetime) -> Text | None:

@@ -8,6 +8,7 @@ import click
 
 from celery_jobtrack.cli.command import Command, pass_surface
 from celery_jobtrack.cli.names import Name
+from celery_jobtrack.model.state import GroupState
 
 if TYPE_CHECKING:
     from celery_jobtrack.cli.surface import Surface
@@ -91,11 +92,11 @@ def _check_together(mistakes: dict[str, bool]) -> None:
 
 
 def _describe(surface: Surface, found: JobGroup, *, members: bool, retried: Retried | None) -> None:
-    from celery_jobtrack.cli.documents import status_document
+    from celery_jobtrack.cli.documents import group_document, status_document
 
     status = found.status()
     callbacks = found.callbacks()
-    answer: dict[str, Any] = {"group": found.record, "status": status_document(status)}
+    answer: dict[str, Any] = {"group": group_document(found.record), "status": status_document(status)}
     answer |= {"outcome": found.outcome, "callbacks": callbacks}
     if retried is not None:
         answer["retried"] = retried
@@ -128,7 +129,7 @@ def _cancel(surface: Surface, found: JobGroup, *, terminate: bool) -> None:
     with surface.reaching_the_broker():
         found.cancel(terminate=terminate)
     if before.is_over or (before.state is found.record.state and not terminate):
-        how = "completed" if before.is_over else "been cancelled"
+        how = "been cancelled" if before.state is GroupState.CANCELLED else "completed"
         surface.say(f"The group had {how} before; nothing was changed.")
         return
     status = found.status()

@@ -33,7 +33,9 @@ def _line(finding: Finding) -> Text:
 
 
 def _sum(diagnosis: Diagnosis, *, repair: bool) -> str:
-    records = f"{diagnosis.examined:,} records were looked at"
+    records = (
+        f"{diagnosis.examined:,} {'record was' if diagnosis.examined == 1 else 'records were'} looked at"
+    )
     number = len(diagnosis.findings)
     if not number:
         return f"All is well: {records}."

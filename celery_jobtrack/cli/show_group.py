@@ -57,7 +57,7 @@ def _facts(record: GroupRecord, status: GroupStatus, now: datetime) -> Iterator[
     yield "key", record.key
     yield "description", record.description
     yield "state", state_text(status.state)
-    yield "outcome", record.outcome
+    yield "outcome", None if record.outcome is None else state_text(record.outcome)
     yield "done", _bar(status)
     yield "jobs", counts(status)
     yield "kind", _kind(record, status)
@@ -73,7 +73,8 @@ def _facts(record: GroupRecord, status: GroupStatus, now: datetime) -> Iterator[
     yield "completed", moment(record.completed_at, now)
     yield "took", _took(record)
     yield "finishes", _finishes(status, now)
-    yield "checked", f"every {span(record.time_to_check)}"
+    if not record.is_over or record.next_check_at is not None:
+        yield "checked", f"every {span(record.time_to_check)}"
     yield "next check", moment(record.next_check_at, now)
     yield "settles after", span(record.settle_after) if record.settle_after else None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from celery_jobtrack.cli.pages import listed
 from celery_jobtrack.cli.styles import state_text
 from celery_jobtrack.cli.table import Column, FittedTable
@@ -29,12 +31,13 @@ def groups_page(page: Page, *, now: datetime, filtered: bool) -> Group:
     columns = (
         Column(title="GROUP", cell=lambda group: group.id),
         Column(title="STATE", cell=lambda group: state_text(group.state)),
+        Column(title="OUTCOME", cell=_outcome, rank=1),
         Column(title="TITLE", cell=lambda group: group.title, narrowest=9),
-        Column(title="KEY", cell=lambda group: group.key, narrowest=12, rank=2),
+        Column(title="KEY", cell=lambda group: group.key, narrowest=12, rank=4),
         Column(title="DONE", cell=lambda group: done(group.record), right=True),
-        Column(title="FAILED", cell=lambda group: group.totals.failed or "", rank=1, right=True),
-        Column(title="GEN", cell=_generation, rank=3, right=True),
-        Column(title="WHEN", cell=when),
+        Column(title="FAILED", cell=lambda group: group.totals.failed or "", rank=3, right=True),
+        Column(title="GEN", cell=_generation, rank=5, right=True),
+        Column(title="WHEN", cell=when, rank=2),
     )
     return listed(FittedTable(columns, page.items), page, what="groups", filtered=filtered)
 
@@ -42,6 +45,14 @@ def groups_page(page: Page, *, now: datetime, filtered: bool) -> Group:
 def done(group: GroupRecord) -> str:
     """How many of how many members have ended."""
     return f"{group.totals.final}/{group.totals.total}"
+
+
+def _outcome(group: JobGroup) -> Text:
+    """What it came to. That it is incomplete is told before it is over, and says that it will have failed."""
+    record: GroupRecord = group.record
+    if record.incomplete:
+        return Text("INCOMPLETE", style="red")
+    return state_text(record.outcome)
 
 
 def _generation(group: JobGroup) -> object:

@@ -9,11 +9,12 @@ from rich.text import Text
 
 from celery_jobtrack.cli.clean import clean_lines, one_line
 from celery_jobtrack.cli.facts import facts, moment
-from celery_jobtrack.cli.show_jobs import error_text
+from celery_jobtrack.cli.show_jobs import LONGEST_ERROR, error_text
 from celery_jobtrack.cli.styles import state_text
 from celery_jobtrack.cli.table import Column, FittedTable
 from celery_jobtrack.cli.times import ago
 from celery_jobtrack.model.spans import span
+from celery_jobtrack.model.state import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,6 +83,11 @@ def _progress(job: JobRecord) -> str | None:
 
 
 def _notes(job: JobRecord) -> Iterator[str]:
+    if job.waits_for is not None:
+        first = f", behind job {job.blocked_by}" if job.blocked_by else ""
+        yield f"it waits for the lock {job.waits_for}{first}"
+    elif job.reason is Reason.OVERLAP and job.blocked_by is not None:
+        yield f"job {job.blocked_by} had its lock"
     if job.cancel_requested:
         yield "its cancellation was asked for"
     if job.copy_waiting:
@@ -97,7 +103,13 @@ def _attempts_table(attempts: Sequence[Attempt], now: datetime) -> FittedTable:
         Column(title="STARTED", cell=lambda attempt: ago(attempt.started_at, now)),
         Column(title="TOOK", cell=_took, right=True),
         Column(title="LATE", cell=lambda attempt: attempt.late_outcome, rank=1),
-        Column(title="ERROR", cell=lambda attempt: error_text(attempt.error), narrowest=16, rank=1),
+        Column(
+            title="ERROR",
+            cell=lambda attempt: error_text(attempt.error),
+            narrowest=16,
+            widest=LONGEST_ERROR,
+            rank=1,
+        ),
     )
     return FittedTable(columns, attempts)
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.job import JobRecord
     from celery_jobtrack.model.requests import Page
 
+LONGEST_ERROR = 200
+"""Columns of an error in a table, also in one for a pipe; the job itself, or --json, has it whole."""
+
 
 def jobs_page(page: Page, *, now: datetime, filtered: bool) -> Group:
     """One page of jobs, and how to ask for the next."""
@@ -41,7 +44,13 @@ def jobs_table(jobs: Iterable[JobRecord], *, now: datetime) -> RenderableType:
         Column(title="TRIES", cell=lambda job: job.attempts or "", rank=5, right=True),
         Column(title="TOOK", cell=_took, rank=3, right=True),
         Column(title="GROUP", cell=lambda job: job.group_id, rank=7),
-        Column(title="ERROR", cell=lambda job: one_line(job.error or ""), narrowest=24, rank=6),
+        Column(
+            title="ERROR",
+            cell=lambda job: one_line(job.error or ""),
+            narrowest=24,
+            widest=LONGEST_ERROR,
+            rank=6,
+        ),
         Column(title="WHEN", cell=lambda job: when(job, now)),
     )
     return FittedTable(columns, jobs)

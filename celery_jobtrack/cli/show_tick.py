@@ -24,7 +24,10 @@ _DID = (
 def tick_lines(tick: Tick | None) -> Group:
     """A line for each thing that was done."""
     if tick is None:
-        return Group(Text("Another checker is at it; nothing was done here."))
+        busy = (
+            "Another process (a worker, beat or another check) is the checker at present, and does the same"
+        )
+        return Group(Text(f"{busy}; nothing was done here."))
     did = [
         said.format(f"{number:,} {noun}{'' if number == 1 else 's'}")
         for name, said, noun in _DID

@@ -27,6 +27,8 @@ class Column:
     """Gives a ``Text`` with a style, or anything else, which is shown as it is."""
     narrowest: int | None = None
     """To how many columns its cells may be cut; None: never."""
+    widest: int | None = None
+    """To how many columns its cells are cut even where there is room; None: to none."""
     ends_matter: bool = False
     """Cut cells at their beginning: of a dotted name the end tells more."""
     rank: int = 0
@@ -65,7 +67,8 @@ def _text(cell: object) -> Text:
 
 def _natural(filled: Filled) -> int:
     column, cells = filled
-    return max(cell_len(text) for text in (column.title, *(cell.plain for cell in cells)))
+    natural = max(cell_len(text) for text in (column.title, *(cell.plain for cell in cells)))
+    return natural if column.widest is None else min(natural, column.widest)
 
 
 def _least(filled: Filled) -> int:

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.errors import UnknownJob
 from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
 from celery_jobtrack.integration.returned import result_of
 from celery_jobtrack.model.requests import JobQuery, Page
 from celery_jobtrack.model.state import JobState
+from celery_jobtrack.strategies.unknown import unknown_job
 from celery_jobtrack.tracking.explaining import Explainer
 
 if TYPE_CHECKING:
@@ -162,7 +162,5 @@ class Inspection:
     def _job(self, job_id: str) -> JobRecord:
         job = self._runtime.store.job(job_id)
         if job is None:
-            raise UnknownJob(
-                f"job {job_id!r} was never recorded in namespace {self._runtime.settings.namespace!r}"
-            )
+            raise unknown_job(job_id, self._runtime.settings.namespace)
         return job

@@ -63,9 +63,10 @@ class JobTrackStep(bootsteps.StartStopStep):
         roll_call = RollCall(runtime.tracker, self._reaper, worker.id, PoolWatch(parent).is_running)
 
         def beat() -> None:
-            runtime.store.heartbeat(worker, settings.lease)
             assert self._reaper is not None
+            # Before the heartbeat: it would hide that this worker was missing (see ``Store.observe``).
             self._reaper.observe()
+            runtime.store.heartbeat(worker, settings.lease)
             # The end of an attempt that nothing runs may be in the spool.
             if runtime.recorder.has_nothing_kept():
                 roll_call.tick()

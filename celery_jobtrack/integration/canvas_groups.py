@@ -131,6 +131,8 @@ class CanvasGroups:
         known.renewed_at = self._clock()
         try:
             self._tracker().hold_group(group_id, known.token or "", LEASE)
+        except (GroupCancelled, GroupCompleted) as error:
+            logger.info("group %s is no longer held open: %s", group_id, error)
         except JobTrackError as error:
             logger.warning("the hold on group %s is not renewed this time: %s", group_id, error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.errors import UnknownGroup
+from celery_jobtrack.strategies.unknown import unknown_group
 
 if TYPE_CHECKING:
     from celery_jobtrack.integration.runtime import Runtime
@@ -18,10 +18,7 @@ def recorded(runtime: Runtime, group_id: str) -> GroupRecord:
     """The record of the group with this id. Raises UnknownGroup."""
     record = runtime.store.group(group_id) if isinstance(group_id, str) else None
     if record is None:
-        raise UnknownGroup(
-            f"group {group_id!r} is not recorded in namespace {runtime.settings.namespace!r}; "
-            "create it with jobtrack.groups.create()"
-        )
+        raise unknown_group(group_id, runtime.settings.namespace)
     return record
 
 

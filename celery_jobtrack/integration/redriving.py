@@ -14,6 +14,7 @@ from celery_jobtrack.model.group import GROUP_TASK
 from celery_jobtrack.model.names import check_name
 from celery_jobtrack.model.requests import Origin, RedriveRequest, SettleRequest
 from celery_jobtrack.model.state import QUEUED, REDRIVEN, GroupState, JobState, Reason
+from celery_jobtrack.strategies.unknown import unknown_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ def retry_job(runtime: Runtime, job_id: str) -> bool:
     check_name("a job's id", job_id, InvalidPayload)
     job = runtime.store.job(job_id)
     if job is None:
-        raise UnknownJob(f"job {job_id!r} was never recorded, so it cannot run again")
+        raise unknown_job(job_id, runtime.settings.namespace, so="cannot run again")
     if job.task == GROUP_TASK:
         raise InvalidPayload(f"job {job_id} stands for a group; retry that: groups.get(id).retry_failed()")
     if job.state not in REDRIVEN:

@@ -6,12 +6,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import AsyncResult, EagerResult, assert_will_not_block  # type: ignore[attr-defined]
+from celery.result import AsyncResult, EagerResult
 
-from celery_jobtrack.errors import Disabled, UnknownJob
+from celery_jobtrack.errors import Disabled
+from celery_jobtrack.integration.blocking import check_may_wait
 from celery_jobtrack.integration.cancelling import cancel
 from celery_jobtrack.integration.redriving import retry_job
 from celery_jobtrack.integration.runtime import Runtime
+from celery_jobtrack.strategies.unknown import unknown_job
 
 if TYPE_CHECKING:
     from celery_jobtrack.model.job import JobRecord
@@ -29,9 +31,10 @@ class _AsksTheStore:
         Raises:
             UnknownJob: It was never recorded.
         """
-        found = self._runtime().store.job(self.id)
+        runtime = self._runtime()
+        found = runtime.store.job(self.id)
         if found is None:
-            raise UnknownJob(f"job {self.id!r} was never recorded")
+            raise unknown_job(self.id, runtime.settings.namespace)
         return found
 
     def cancel(self, *, terminate: bool = False, signal: str = "SIGTERM") -> bool:
@@ -76,9 +79,9 @@ class _AsksTheStore:
         Raises:
             UnknownJob: It was never recorded.
             celery.exceptions.TimeoutError: It has not ended in time.
-            RuntimeError: Called inside of a task, where waiting can block every worker.
+            WouldBlock: Called inside of a task, where waiting can block every worker.
         """
-        assert_will_not_block()
+        check_may_wait(f"job {self.id}", "let what follows be a link or a chain, or look at result.job()")
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = 0.02
         while not (job := self.job()).is_final:

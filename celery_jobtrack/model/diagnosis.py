@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from celery_jobtrack.model.event import EventRecord
-    from celery_jobtrack.model.group import GroupRecord, Totals
+    from celery_jobtrack.model.group import GroupRecord, Pauses, Totals
     from celery_jobtrack.model.job import Attempt, JobRecord
 
 LATE = timedelta(seconds=60)
@@ -116,6 +116,21 @@ def faults_of_group(
         yield _of(group, FaultKind.UNCHECKED, text)
 
 
+def faults_of_pauses(group: GroupRecord, kept: Pauses, right: Pauses, *, counted: Totals) -> Iterator[Fault]:
+    """Whether as many members wait for a retry or are parked as is kept.
+
+    Args:
+        group: One that has not completed.
+        kept: How many the store says that there are.
+        right: How many there are.
+        counted: Its members, counted from their records. If its totals are wrong too, that is the fault, and
+            one recount mends both.
+    """
+    if kept != right and recounted(group, counted) == group.totals:
+        text = f"counts {_paused(kept)}, and has {_paused(right)}"
+        yield _of(group, FaultKind.COUNTERS, text)
+
+
 def faults_of_child(
     group: GroupRecord, member: JobRecord | None, *, has_open_parent: bool, now: datetime
 ) -> Iterator[Fault]:
@@ -192,6 +207,10 @@ def _of(group: GroupRecord, kind: FaultKind, text: str, detail: str = "") -> Fau
     return Fault(
         kind=kind, subject=group.id, text=f"group {group.title!r} ({group.id}) {text}", detail=detail
     )
+
+
+def _paused(pauses: Pauses) -> str:
+    return f"{pauses.retrying} that wait for a retry and {pauses.waiting} that are parked"
 
 
 def _numbers(totals: Totals) -> str:

@@ -56,6 +56,14 @@ class Totals:
         return replace(self, **{name: getattr(self, name) + by})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pauses:
+    """How many members have not ended, do not run, and are not simply queued."""
+
+    retrying: int = 0
+    waiting: int = 0
+
+
 COUNTED_AS: Mapping[JobState, str] = {
     JobState.SUCCESS: "succeeded",
     JobState.FAILURE: "failed",
@@ -79,7 +87,7 @@ class GroupRecord:
     sealed: bool = False
     """A batch that is sealed gets no more members than it has."""
     incomplete: bool = False
-    """A batch whose dispatch was abandoned half-way."""
+    """Not all members could be dispatched that it was to have."""
     time_to_check: float = 60.0
     """Seconds between two recomputations of this group from ground truth."""
     settle_after: float = 0.0
@@ -120,6 +128,11 @@ class GroupRecord:
     def is_over(self) -> bool:
         """Whether this generation has announced its completion."""
         return self.completed_at is not None
+
+    @property
+    def lacks_members(self) -> bool:
+        """Whether a batch that is over never got all of its members, or nobody has said that it did."""
+        return not self.standing and (self.incomplete or not self.sealed)
 
     @property
     def needs_closing(self) -> bool:
@@ -198,18 +211,25 @@ class GroupStatus:
 def describe_status(
     group: GroupRecord, live: Mapping[JobState, int], *, filling: bool, now: datetime
 ) -> GroupStatus:
-    """Put a group's counters and the number of its members in each live state into a status."""
-    started, retrying, waiting = (
-        live.get(state, 0) for state in (JobState.STARTED, JobState.RETRY, JobState.WAITING)
-    )
+    """Put a group's counters and the number of its members in each live state into a status.
+
+    The numbers add up to the total, also where some have drifted and wait for the next recount.
+    """
     totals = group.totals
+    left = totals.outstanding
+    numbers = []
+    for state in (JobState.STARTED, JobState.RETRY, JobState.WAITING):
+        number = max(0, min(live.get(state, 0), left))
+        left -= number
+        numbers.append(number)
+    started, retrying, waiting = numbers
     return GroupStatus(
         group_id=group.id,
         title=group.title,
         state=group.state,
         generation=group.generation,
         total=totals.total,
-        enqueued=max(0, totals.outstanding - started - retrying - waiting),
+        enqueued=max(0, left),
         waiting=waiting,
         started=started,
         retrying=retrying,

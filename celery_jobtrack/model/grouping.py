@@ -27,19 +27,21 @@ def join(group: GroupRecord, now: datetime, *, count: int = 1) -> GroupRecord:
     The caller has refused cancelled groups and completed batches before.
     """
     if group.is_over:
-        group = reopen(group, keep_totals=False)
+        group = reopen(group, keep_totals=False, for_members=True)
     totals = replace(group.totals, total=group.totals.total + count)
     due = now + timedelta(seconds=group.time_to_check)
     return group.evolve(totals=totals, idle_since=None, next_check_at=group.next_check_at or due)
 
 
-def reopen(group: GroupRecord, *, keep_totals: bool) -> GroupRecord:
+def reopen(group: GroupRecord, *, keep_totals: bool, for_members: bool) -> GroupRecord:
     """Begin the next generation of a group that is over.
 
     Args:
         group: The group.
         keep_totals: Whether the members there are stay counted, as those of a batch do of which some
             run again.
+        for_members: Whether new members shall come. A batch that lacks some waits then until it is sealed;
+            otherwise it goes on lacking them.
     """
     following = group.generation + 1
     anew: dict[str, Any] = {}
@@ -53,8 +55,8 @@ def reopen(group: GroupRecord, *, keep_totals: bool) -> GroupRecord:
         closed_at=None,
         first_failure=None,
         # One that was cancelled before its dispatch had ended got no more members, and would wait for them.
-        sealed=group.sealed or not group.standing,
-        incomplete=False,
+        sealed=not (group.lacks_members and for_members) and (group.sealed or not group.standing),
+        incomplete=group.lacks_members and not for_members,
         **anew,
     )
 
@@ -71,7 +73,7 @@ def redrive(group: GroupRecord, job: JobRecord, now: datetime) -> tuple[GroupRec
     groups that are being cancelled.
     """
     if group.is_over and not group.standing:
-        group = reopen(group, keep_totals=True)
+        group = reopen(group, keep_totals=True, for_members=False)
     if group.is_over or not group.counts(job.generation):
         # A new member of what a standing group does now.
         joined = join(group, now)
@@ -136,13 +138,22 @@ def close(group: GroupRecord, now: datetime) -> GroupRecord:
 def seal(group: GroupRecord, now: datetime, *, incomplete: bool, filling: bool) -> Change:
     """A batch gets no more members; with ``incomplete`` not all could be dispatched, which is a failure.
 
-    What was not dispatched of a batch that somebody had cancelled by then is cancelled with it.
+    What was not dispatched of a batch that somebody had cancelled by then is cancelled with it. One that its
+    cancellation has ended before it was sealed is told now whether it lacks members.
+
+    A standing group is never sealed: ``incomplete`` tells of what its present generation was to get.
     """
-    if group.is_over:
+    if group.standing and not (incomplete and _has_begun(group)):
+        return group, NO_EVENTS
+    if group.is_over and group.sealed:
         return group, NO_EVENTS
     if group.state is GroupState.CANCELLED and group.first_failure is None:
         incomplete = False
-    group = group.evolve(sealed=True, incomplete=group.incomplete or incomplete)
+    # Who says that it is whole after all is believed as long as nobody was told of the failure.
+    stays = group.incomplete and group.tells_failure
+    group = group.evolve(sealed=group.sealed or not group.standing, incomplete=stays or incomplete)
+    if group.is_over:
+        return group, NO_EVENTS
     causes: tuple[Cause, ...] = ()
     untold = group.first_failure is None and group.state is not GroupState.CANCELLED
     if incomplete and untold and group.tells_failure:
@@ -150,6 +161,11 @@ def seal(group: GroupRecord, now: datetime, *, incomplete: bool, filling: bool) 
     if incomplete and untold and group.cancels_on_failure:
         group = group.evolve(state=GroupState.CANCELLED, next_check_at=now)
     return _caused(group, causes, now, filling=filling)
+
+
+def _has_begun(group: GroupRecord) -> bool:
+    """Whether the present generation has members and is not over: what was never sent belongs to it."""
+    return not group.is_over and group.totals.total > 0
 
 
 def _caused(group: GroupRecord, causes: tuple[Cause, ...], now: datetime, *, filling: bool) -> Change:

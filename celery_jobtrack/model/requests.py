@@ -240,3 +240,12 @@ class WorkerRecord:
     def is_alive(self, now: datetime) -> bool:
         """Whether its lease holds."""
         return self.stopped_at is None and now <= self.lease_until
+
+    def is_missing(self, last_look: datetime, heard_since: datetime) -> bool:
+        """Whether its lease held when the store was last looked at, and nothing explains its silence since.
+
+        Args:
+            last_look: When anybody last looked.
+            heard_since: From when on a heartbeat shows that it was not silent.
+        """
+        return self.stopped_at is None and self.lease_until >= last_look and self.heartbeat_at < heard_since

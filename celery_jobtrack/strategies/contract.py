@@ -117,8 +117,8 @@ class Store(TrackingStrategy):
     def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
         """Record a chunk of jobs that are about to be published; all of one group, or of none.
 
-        What is recorded already stays as it is, and its answer is not ``created``; but one that ended
-        because it could not be published is queued again, as a new run, and its answer is.
+        What is recorded already stays as it is, and its answer is not ``created``; but one of the same
+        group that ended because it could not be published is queued again, as a new run, and its answer is.
 
         Raises:
             UnknownGroup: There is no such group.
@@ -159,8 +159,9 @@ class Store(TrackingStrategy):
     def redrive(self, request: RedriveRequest) -> Settled:
         """Record that a job which did not succeed is about to be published again, as a new run.
 
-        Its group counts it as outstanding again: a batch that is over is reopened with its numbers, a
-        standing group begins its next generation. Not applied when the job is in none of the states from
+        Its group counts it as outstanding again: a batch that is over is reopened with its numbers, and
+        lacks what it lacked (``incomplete``, or never sealed); a standing group begins its next generation.
+        Not applied when the job is in none of the states from
         which it may.
 
         Raises:
@@ -232,7 +233,15 @@ class Store(TrackingStrategy):
 
     @abstractmethod
     def seal_group(self, group_id: str, *, incomplete: bool = False) -> GroupChanged:
-        """Record that a batch gets no more members. Raises UnknownGroup."""
+        """Record that a batch gets no more members; with ``incomplete`` it does not have all.
+
+        Who says later that it is whole is believed as long as no failure was told in this generation, of a
+        batch that cancels on failure or has a ``catch``. One whose cancellation ended it before it was sealed
+        takes this, too, and tells nothing.
+
+        A standing group is never sealed. With ``incomplete`` its present generation is incomplete, if it has
+        members and is not over; without, nothing happens. Raises UnknownGroup.
+        """
 
     @abstractmethod
     def begin_filling(self, group_id: str, token: str, seconds: float) -> GroupChanged:
@@ -246,13 +255,18 @@ class Store(TrackingStrategy):
 
     @abstractmethod
     def end_filling(self, group_id: str, token: str) -> GroupChanged:
-        """Let go of the hold that ``begin_filling`` took, and complete the group if it is done."""
+        """Let go of the hold that ``begin_filling`` took, and complete the group if it is done.
+
+        Holds that have run out go with it, but not those of a batch that is not sealed: they tell that its
+        dispatcher died.
+        """
 
     @abstractmethod
     def reopen_group(self, group_id: str, token: str, seconds: float, *, keep_totals: bool) -> GroupChanged:
         """Begin the next generation of a group that is over, and hold it open as ``begin_filling`` does.
 
-        A group that is not over is only held.
+        A group that is not over is only held. A batch that lacks members (``incomplete``, or never sealed)
+        is not sealed then: it waits for them.
 
         Args:
             group_id: The group's id.
@@ -376,8 +390,11 @@ class Store(TrackingStrategy):
     def observe(self, silence: float, lease: float) -> bool:
         """Record that somebody looks at the store now, and say whether missing heartbeats count.
 
-        They do not for ``lease`` seconds after nobody had looked for more than ``silence`` seconds:
-        the store was away, and workers that are well could not be heard.
+        They do not for ``lease`` seconds after nobody had looked for more than ``silence`` seconds while
+        a worker was there that had not said goodbye: the store was away, and workers that are well could
+        not be heard. A silence after all have said goodbye tells of no outage.
+
+        So whoever renews a lease looks first: the heartbeat would hide that it was missing.
         """
 
     # -- upkeep --------------------------------------------------------------------------------

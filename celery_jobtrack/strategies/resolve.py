@@ -109,7 +109,7 @@ def _store_of(url: str, namespace: str, conf: Mapping[str, Any], of: str | None 
     if base == "memory":
         from celery_jobtrack.strategies.memory import MemoryStore
 
-        return MemoryStore()
+        return MemoryStore(namespace=namespace)
     if base in SQL_SCHEMES:
         from celery_jobtrack.strategies.sql import SqlStore
 

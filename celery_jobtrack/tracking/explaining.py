@@ -6,13 +6,13 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.errors import UnknownGroup
 from celery_jobtrack.model.callback import due_in_all
 from celery_jobtrack.model.explanation import CallbackExplanation, GroupExplanation, MemberExplanation
 from celery_jobtrack.model.group import GROUP_TASK
 from celery_jobtrack.model.requests import JobQuery
 from celery_jobtrack.model.spans import span
 from celery_jobtrack.model.state import GroupState, JobState
+from celery_jobtrack.strategies.unknown import unknown_group
 from celery_jobtrack.tracking.queues import Queues
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Explainer:
         """
         group, status = self._store.group(group_id), self._store.group_status(group_id)
         if group is None or status is None:
-            raise UnknownGroup(f"group {group_id!r} is not recorded")
+            raise unknown_group(group_id, self._namespace)
         found = list(self._outstanding(group))
         self._queues.look_for(found)
         members = tuple(self._member(job, depth) for job in found)
@@ -91,12 +91,14 @@ class Explainer:
     ) -> Iterator[str]:
         if is_finished:
             assert group.completed_at is not None
-            yield f"it has finished, {self._ago(group.completed_at)}"
+            yield f"it has finished as {group.outcome}, {self._ago(group.completed_at)}"
+            yield from _said_of_missing(group)
             return
         if group.is_over:
             yield from self._said_of_closing(group, callbacks)
         else:
             yield from self._said_of_completing(group, status)
+        yield from _said_of_missing(group)
         if group.next_check_at is None:
             if group.is_over or status.total > 0:
                 yield "nobody will look at it again: run jobtrack doctor --repair"
@@ -123,7 +125,7 @@ class Explainer:
         if status.filling and not holds:
             yield "somebody is filling it"
         if not group.standing and not group.sealed and group.state is not GroupState.CANCELLED:
-            yield "it is not sealed: it may get more jobs until its dispatch ends, or seal() is called"
+            yield from _said_of_sealing(is_filled=status.filling or bool(holds))
         if group.standing and not status.total and not status.filling:
             yield "it has had no job in this generation"
         if group.idle_since is not None and not status.outstanding:
@@ -297,6 +299,28 @@ class Explainer:
 
 def _since(job: JobRecord) -> datetime | None:
     return job.started_at if job.state is JobState.STARTED else job.published_at or job.enqueued_at
+
+
+def _said_of_sealing(*, is_filled: bool) -> Iterator[str]:
+    if is_filled:
+        yield "it is not sealed: it may get more jobs until its dispatch ends, or seal() is called"
+    else:
+        yield (
+            "it is not sealed, and nobody holds it open: if its dispatch broke off, make it again with its "
+            "key; else seal() it, or seal(incomplete=True) if jobs are missing"
+        )
+
+
+def _said_of_missing(group: GroupRecord) -> Iterator[str]:
+    if not group.incomplete:
+        return
+    ends = "" if group.is_over else ", and it ends as FAILED"
+    when = "" if group.is_over else " when it is over"
+    yield f"it is incomplete: its dispatch broke off, so that some of its jobs may be missing{ends}"
+    yield (
+        f"reopen() it{when} and dispatch the missing ones: by the same call again if that had a key, else by "
+        "add(); retry_failed() runs those that are recorded"
+    )
 
 
 def _others(status: GroupStatus, shown: list[JobRecord]) -> Mapping[JobState, int]:

@@ -26,9 +26,9 @@ was well misses at most one more before it is heard again, which its lease allow
 class Reaper:
     """Gives up workers that have not been heard of for a whole lease, and what they had open.
 
-    Every worker looks at the store with each of its heartbeats. When nobody has for a while, heartbeats
+    Every worker looks at the store before each of its heartbeats. When nobody has for a while, heartbeats
     are missing because the store was away, not because workers are dead, and nobody is given up for
-    one lease.
+    one lease. A while after all workers have said goodbye is none: nobody was there to look.
 
     Args:
         tracker: Whose store is looked at.

@@ -6,6 +6,8 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from celery_jobtrack.tracking.presence import present_since
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -25,9 +27,12 @@ class Republisher:
     queue, or the queue has since started a job that was published a whole wait later. A copy that
     was not needed does no harm: every start asks the store.
 
+    Only time in which some worker was there makes a job overdue. After a night without workers the first
+    one takes the backlog out of the broker before it begins it, and all of it would seem lost at once.
+
     Args:
         tracker: Whose store is looked at.
-        wait: Seconds after which a job that has not started is suspected.
+        wait: Seconds of workers' presence after which a job that has not started is suspected.
     """
 
     def __init__(self, tracker: Tracker, wait: float) -> None:
@@ -36,9 +41,14 @@ class Republisher:
 
     def tick(self, limit: int = 500) -> int:
         """Publish again what is lost, up to ``limit`` jobs of each queue. Returns how many it sent."""
-        now = self._tracker.store.now()
-        queues = self._tracker.store.overdue_queues(now - self._wait)
-        return sum(self._look_at(queue, now, limit) for queue in queues)
+        store = self._tracker.store
+        now = store.now()
+        if not store.overdue_queues(now - self._wait):
+            return 0
+        overdue = present_since(store, self._wait)
+        if overdue is None:
+            return 0
+        return sum(self._look_at(queue, now, overdue, limit) for queue in store.overdue_queues(overdue))
 
     def suspects(self, limit: int = 500) -> list[JobRecord]:
         """Jobs that are due to be published again, of queues in which the broker holds nothing."""
@@ -55,10 +65,10 @@ class Republisher:
         """Publish a suspect again; False if it has moved on, or its message was not kept."""
         return self._send(job)
 
-    def _look_at(self, queue: str, now: datetime, limit: int) -> int:
+    def _look_at(self, queue: str, now: datetime, overdue: datetime, limit: int) -> int:
         is_empty = self._tracker.ports.queue_is_empty(queue)
         sent = 0
-        for job in self._tracker.store.overdue_jobs(queue, now - self._wait, limit):
+        for job in self._tracker.store.overdue_jobs(queue, overdue, limit):
             if not self._is_due(job, now):
                 continue
             # They come oldest first: what has not overtaken one has not overtaken a later one.

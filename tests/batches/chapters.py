@@ -61,6 +61,8 @@ class Chapter:
     """How many members had ended when it was."""
     again: frozenset[str] = frozenset()
     """Members of it that have run again since then."""
+    lacks: bool = False
+    """Whether it began with less than all of its members, and nobody has added the others."""
     cancels: Sequence[Window] = ()
     """Calls that cancelled it."""
     abandons: Sequence[float] = ()
@@ -182,12 +184,21 @@ class Chapters:
             members=counted,
             since=since,
             ended_before=0 if before is None else len(before.members),
+            lacks=before is not None and self._lacks(before.record, record, since, until),
             again=frozenset(job.id for job in counted if job.id in runs and job.run > runs[job.id]),
             cancels=[each for each in self._cancels[record.title] if each.overlaps(since, until)],
             abandons=abandons,
             orphaned=orphaned,
             above=[each for each in above if each.since <= until and since <= each.completed_at],
         )
+
+    def _lacks(self, before: GroupRecord, record: GroupRecord, since: float, until: float) -> bool:
+        """Who reopened it may have died before all was added: the record tells that."""
+        reopened = any(
+            line["act"] == "reopen" and line["target"] == record.title and since <= line["at"] <= until
+            for line in self._case.acts
+        )
+        return before.lacks_members and (record.incomplete or not reopened)
 
     def _abandoned(self) -> Mapping[str, Sequence[float]]:
         found: dict[str, list[float]] = defaultdict(list)

@@ -50,7 +50,7 @@ class Prediction:
 def predict(chapter: Chapter, namespace: str) -> Prediction:
     """What must come of a generation that is over."""
     failed = _failed_before_cancelled(chapter)
-    outcome = _outcome(chapter, failed=failed)
+    outcome = GroupOutcome.FAILED if chapter.lacks else _outcome(chapter, failed=failed)
     required = _must_be_cancelled(chapter, failed=failed)
     due: dict[str, Due] = {}
     may: list[dict[str, Due]] = []
@@ -59,7 +59,7 @@ def predict(chapter: Chapter, namespace: str) -> Prediction:
             surely, perhaps = _steps(chapter, callback.every)
             due |= _jobs(chapter, callback, namespace, surely)
             may.append(_jobs(chapter, callback, namespace, perhaps))
-        elif _is_due(callback.kind, outcome, failed=failed):
+        elif _is_due(callback.kind, outcome, failed=failed or chapter.lacks):
             due |= _jobs(chapter, callback, namespace, (0,))
     return Prediction(
         outcome=outcome,

@@ -159,6 +159,7 @@ class BothWays:
                     if table is store._schema.events:
                         del row["id"]
                 found[table.name[prefix:]] = kept
+        found["pauses"] = _without_slots(found["pauses"])
         return found
 
     # -- operations ------------------------------------------------------------------------------
@@ -294,6 +295,17 @@ class BothWays:
             job_id, about = self._job()
             self.tokens.append((f"token-{len(self.tokens)}", job_id, {**about, "retries": 0}))
         return self.random.choice(self.tokens[-8:])
+
+
+def _without_slots(pauses: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The sums over all slots: which connection counts in which is chance."""
+    sums: dict[tuple[Any, Any], dict[str, Any]] = {}
+    for row in pauses:
+        key = row["group_id"], row["generation"]
+        into = sums.setdefault(key, {"group_id": key[0], "generation": key[1], "retrying": 0, "waiting": 0})
+        for counter in ("retrying", "waiting"):
+            into[counter] += row[counter]
+    return list(sums.values())
 
 
 def _difference(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:

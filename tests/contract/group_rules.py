@@ -27,7 +27,7 @@ class GroupRules(RandomRun):
             self.model.look(group_id)
         self._take(self.store.cancel_group(group_id).events)
 
-    @rule(group_id=st.sampled_from(["batch", "batch-2"]), incomplete=st.booleans())
+    @rule(group_id=st.sampled_from(["batch", "batch", "batch-2", "standing"]), incomplete=st.booleans())
     def seal(self, group_id: str, incomplete: bool) -> None:
         self.model.seal(group_id, incomplete=incomplete)
         self._take(self.store.seal_group(group_id, incomplete=incomplete).events)
@@ -54,7 +54,7 @@ class GroupRules(RandomRun):
                 return
             raise AssertionError("a group that is being cancelled was reopened")
         if group.over:
-            group.reopen(keep=keep)
+            group.reopen(keep=keep, for_members=True)
         group.holds[token] = self.model.now + seconds
         assert self.store.reopen_group(group_id, token, seconds, keep_totals=keep).events == ()
 

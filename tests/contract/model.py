@@ -107,19 +107,21 @@ class Group:
             self.tell(EventKind.FAILED, 0, job_id)
         self.cancelled = self.cancelled or self.cancels
 
-    def reopen(self, *, keep: bool) -> None:
+    def reopen(self, *, keep: bool, for_members: bool) -> None:
         self.generation += 1
-        self.running = self.over = self.cancelled = self.incomplete = self.done = False
+        self.running = self.over = self.cancelled = self.done = False
         self.failed_first = None
-        # What was cancelled half-way waits for no more members than it gets now.
-        self.sealed = self.sealed or not self.standing
+        # A batch that is not known to be whole waits for what it lacks, or goes on lacking it.
+        lacks = not self.standing and (self.incomplete or not self.sealed)
+        self.incomplete = lacks and not for_members
+        self.sealed = not self.standing and not (lacks and for_members)
         if not keep:
             self.base = self.generation
             self.members, self.ended = set(), {}
 
     def join(self, job_id: str) -> None:
         if self.over:
-            self.reopen(keep=False)
+            self.reopen(keep=False, for_members=True)
         self.idle = None
         self.members.add(job_id)
         self.joined.add((job_id, self.generation))
@@ -190,7 +192,7 @@ class Model:
         if group is None:
             return
         if group.over and not group.standing:
-            group.reopen(keep=True)
+            group.reopen(keep=True, for_members=False)
         if group.over or job_id not in group.members:
             group.join(job_id)
             job.generation = group.generation
@@ -200,11 +202,17 @@ class Model:
 
     def seal(self, group_id: str, *, incomplete: bool) -> None:
         group = self.groups[group_id]
+        if group.standing:
+            if not incomplete or group.over or not group.members:
+                return
+        elif group.over and group.sealed:
+            return
+        group.sealed = not group.standing
+        by_somebody = group.cancelled and group.failed_first is None
+        told = group.incomplete and (group.catches or group.cancels)
+        group.incomplete = told or (incomplete and not by_somebody)
         if group.over:
             return
-        group.sealed = True
-        by_somebody = group.cancelled and group.failed_first is None
-        group.incomplete = group.incomplete or (incomplete and not by_somebody)
         if incomplete and group.failed_first is None and not group.cancelled:
             group.fail(None)
         self.look(group_id)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from celery_jobtrack.config import Settings
 from celery_jobtrack.model.fault import FaultKind
@@ -153,6 +153,30 @@ def test_doctor_mends_counters(ward):
     assert "counts 9 members (2 succeeded, 1 failed), and has 3 members (2 succeeded)" in fault.text
     assert ward.is_cured_of(K.COUNTERS)
     assert steps.the_group(ward.store).totals == Totals(total=3, succeeded=2)
+
+
+@tables
+def test_doctor_mends_what_is_kept_of_pauses(ward):
+    members(ward)
+    steps.start(ward.store, "g-2", "t", group_id="g")
+    steps.retry(ward.store, "g-2", "t", group_id="g")
+    ward.hand.do(update(ward.store._schema.pauses).values(retrying=0, waiting=2))
+    (fault,) = ward.faults()
+    wrong = "counts 0 that wait for a retry and 2 that are parked"
+    assert f"{wrong}, and has 1 that wait for a retry and 0 that are parked" in fault.text
+    assert ward.is_cured_of(K.COUNTERS)
+    assert ward.store.group_status("g").retrying == 1
+
+
+@tables
+def test_doctor_deletes_what_is_kept_of_pauses_of_a_group_that_is_gone(ward):
+    members(ward, ended=0)
+    ward.hand.hold("g", "token", ward.store.now() + timedelta(days=1))
+    steps.start(ward.store, "g-0", "t", group_id="g")
+    steps.retry(ward.store, "g-0", "t", group_id="g")
+    ward.hand.delete_events("g", EventKind.STARTED)
+    ward.hand.delete("groups", "g")
+    assert ward.is_cured_of(K.NO_GROUP, K.ORPHAN, K.ORPHAN)
 
 
 @rows

@@ -102,6 +102,27 @@ def test_life_of_a_plain_job_is_single_statements(store, monkeypatch, group_id):
     assert store.message("job") is None
 
 
+def test_start_of_a_member_that_was_retried_is_one_statement(store, monkeypatch):
+    steps.group(store)
+    steps.start(store, group_id="g")
+    steps.retry(store, group_id="g")
+    refuse_transactions(store, monkeypatch)
+    assert steps.start(store, token="t2", group_id="g", retries=1).admitted
+    status = store.group_status("g")
+    assert (status.started, status.retrying) == (1, 0)
+
+
+@pytest.mark.parametrize("which", ["plain", "general"])
+def test_pauses_do_not_wait_for_the_group(stores, which):
+    store = stores[which == "general"]
+    steps.group(store)
+    steps.start(store, group_id="g")
+    with store.transaction() as rows:
+        rows.group("g", lock=True)
+        assert steps.retry(store, group_id="g").applied
+        assert steps.start(store, token="t2", group_id="g", retries=1).admitted
+
+
 def test_statement_whose_guard_fails_writes_nothing(store, monkeypatch):
     """The last member's end is not plain: neither its job nor its group may have been touched."""
     steps.group(store)

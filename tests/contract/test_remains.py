@@ -88,7 +88,10 @@ def _standing_group(store: Store, clock: Clock) -> None:
         store.end_filling("standing", "filler")
         all_events(store, clock)
     store.begin_filling("standing", "crashed", 30)
-    run(store, "s3", group_id="standing")
+    start(store, "s3", "s3", group_id="standing")
+    retry(store, "s3", "s3", group_id="standing")
+    start(store, "s3", "s3-1", group_id="standing", retries=1)
+    finish(store, "s3", "s3-1", group_id="standing", retries=1)
     clock.advance(31)
     store.recompute_group("standing")
 

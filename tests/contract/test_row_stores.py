@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import update
 
 from celery_jobtrack.model import moves
 from celery_jobtrack.model.event import Cause
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.state import EventKind, GroupState, JobState
 from celery_jobtrack.testing import Clock, steps
+from celery_jobtrack.testing.threads import Crowd
 from tests.contract.backends import ROW_NAMES
+from tests.contract.damage import SqlHand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
     from celery_jobtrack.strategies.row import RowStore
     from tests.contract.backends import Backend
 
-pytestmark = pytest.mark.parametrize("backend", ROW_NAMES, indirect=True)
+rows = pytest.mark.parametrize("backend", ROW_NAMES, indirect=True)
+sql = pytest.mark.parametrize(
+    "backend", [name for name in ROW_NAMES if not name.startswith("memory")], indirect=True
+)
 
 
 @pytest.fixture
@@ -39,6 +45,7 @@ def write_totals(store: RowStore, totals: Totals) -> None:
         rows.update_group(group, group.evolve(totals=totals))
 
 
+@rows
 def test_recompute_repairs_drift_and_says_so(store):
     steps.group(store)
     for name in ("a", "b", "c"):
@@ -53,6 +60,7 @@ def test_recompute_repairs_drift_and_says_so(store):
     assert store.recompute_group("g").repaired is None
 
 
+@rows
 def test_recompute_completes_a_group_that_drift_kept_open(store, clock):
     steps.group(store)
     steps.enqueue(store, group_id="g")
@@ -70,6 +78,98 @@ def test_recompute_completes_a_group_that_drift_kept_open(store, clock):
     ]
 
 
+@rows
+def test_status_counts_members_that_pause(store):
+    steps.group(store)
+    for name in "abcd":
+        steps.enqueue(store, name, group_id="g")
+    for name in "abc":
+        steps.start(store, name, f"t{name}", group_id="g")
+        steps.retry(store, name, f"t{name}", group_id="g")
+    assert numbers(store) == (1, 0, 0, 3)
+    steps.start(store, "a", "ta1", group_id="g", retries=1)
+    store.request_cancel("b")
+    park(store, "c")
+    park(store, "d")
+    assert numbers(store) == (0, 2, 1, 0)
+    store.request_cancel("c")
+    assert numbers(store) == (0, 1, 1, 0)
+    assert store.recompute_group("g").repaired is None
+
+
+def numbers(store: RowStore) -> tuple[int, int, int, int]:
+    status = store.group_status("g")
+    assert status.enqueued + status.waiting + status.started + status.retrying == status.outstanding
+    return status.enqueued, status.waiting, status.started, status.retrying
+
+
+def park(store: RowStore, job_id: str) -> None:
+    """As no transition does yet."""
+    with store.transaction() as rows:
+        job = rows.job(job_id, lock=True)
+        rows.update_job(job, job.evolve(state=JobState.WAITING))
+
+
+THREADS, TURNS = 6, 12
+
+
+@rows
+def test_pauses_are_exact_while_many_retry(store):
+    steps.group(store)
+    names = [f"{thread}-{number}" for thread in range(THREADS) for number in range(3)]
+    steps.enqueue_many(store, names, group_id="g")
+
+    def live(thread: int) -> None:
+        if thread == THREADS:
+            for _ in range(TURNS):
+                assert store.recompute_group("g").repaired is None
+                numbers(store)
+            return
+        for retries in range(4):
+            for name in (name for name in names if name.startswith(f"{thread}-")):
+                token = f"{name}-{retries}"
+                assert steps.start(store, name, token, group_id="g", retries=retries).admitted
+                if not (retries == 3 and name.endswith("-0")):
+                    assert steps.retry(store, name, token, retries + 1, group_id="g").applied
+
+    with Crowd(THREADS + 1) as crowd:
+        crowd.together(live)
+    assert numbers(store) == (0, 0, THREADS, 2 * THREADS)
+    assert store.recompute_group("g").repaired is None
+
+
+@sql
+def test_recompute_repairs_what_is_kept_of_pauses_and_says_so(store):
+    """As it was left by a worker of the version before, which knew nothing of it."""
+    steps.group(store)
+    for name in "ab":
+        steps.start(store, name, f"t{name}", group_id="g")
+        steps.retry(store, name, f"t{name}", group_id="g")
+    SqlHand(store).do(update(store._schema.pauses).values(retrying=-1))
+    assert numbers(store) == (2, 0, 0, 0)
+    SqlHand(store).do(update(store._schema.pauses).values(retrying=9))
+    assert numbers(store) == (0, 0, 0, 2)
+    repaired = store.recompute_group("g").repaired
+    assert "retrying=2" in repaired
+    assert "retrying=9" in repaired
+    assert numbers(store) == (0, 0, 0, 2)
+    assert store.recompute_group("g").repaired is None
+
+
+@sql
+def test_next_generation_keeps_nothing_of_earlier_pauses(backend, store):
+    steps.group(store)
+    for generation in range(3):
+        for retries in range(2):
+            steps.start(store, f"j{generation}", f"t{generation}{retries}", group_id="g", retries=retries)
+            if retries == 0:
+                steps.retry(store, f"j{generation}", f"t{generation}0", group_id="g")
+        steps.finish(store, f"j{generation}", f"t{generation}1", group_id="g", retries=1)
+    assert steps.the_group(store).is_over
+    assert backend.remains(store)[store._schema.pauses.name] == 1
+
+
+@rows
 def test_member_that_outlives_its_generation_is_not_counted_in_the_next(store):
     steps.group(store)
     for name in ("early", "late"):
@@ -83,6 +183,7 @@ def test_member_that_outlives_its_generation_is_not_counted_in_the_next(store):
     assert (record.generation, record.totals, record.is_over) == (2, Totals(total=1), False)
 
 
+@rows
 def test_transaction_that_fails_leaves_nothing(store):
     steps.group(store)
     steps.enqueue(store, "known", group_id="g", message=b"m")
@@ -115,6 +216,7 @@ def test_transaction_that_fails_leaves_nothing(store):
     assert steps.start(store, "known", "t1", group_id="g").admitted
 
 
+@rows
 def test_transaction_reads_one_time(store, clock):
     with store.transaction() as rows:
         first = rows.now()

@@ -54,7 +54,7 @@ class RabbitMQ(Server):
         self._epmd = find(self.name, "epmd", package=PACKAGE)
 
     def prepare(self) -> None:
-        self._mapper_port = free_port()
+        self._mapper_port, self._distribution_port = free_port(), free_port()
         self.mapper = self._spawn([self._epmd, "-port", str(self._mapper_port), "-address", HOST])
         wait_until(self._is_mapped, MAPPER_SECONDS, "the port mapper answers")
 
@@ -65,7 +65,9 @@ class RabbitMQ(Server):
             "ERL_EPMD_ADDRESS": HOST,
             "ERL_EPMD_PORT": str(self._mapper_port),
             "RABBITMQ_NODENAME": NODE,
-            "RABBITMQ_DIST_PORT": str(free_port()),  # by default it lies among the ephemeral ports
+            "RABBITMQ_DIST_PORT": str(
+                self._distribution_port
+            ),  # by default it lies among the ephemeral ports
             "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
             "RABBITMQ_CONF_ENV_FILE": str(directory / "none"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "none"),

@@ -175,6 +175,31 @@ def test_an_unknown_queue_is_refused_where_queues_are_not_created(small, add):
     refused(small, UnknownQueue, "no queue 'hihg'", lambda: add.job(1, 2).on_queue("hihg").dispatch())
 
 
+def test_unknown_ids_are_reported_with_the_namespace(small, add):
+    small.app.conf.jobtrack_namespace = "elsewhere"
+    gone = small.jobtrack.groups.create("gone", standing=False)
+    gone.record = gone.record.evolve(id="gone")
+    inspect, groups, result = small.jobtrack.inspect, small.jobtrack.groups, add.AsyncResult("nope")
+    asked = {
+        UnknownJob: [
+            lambda: inspect.job("nope"), lambda: inspect.verify("nope"), lambda: inspect.result("nope"),
+            lambda: small.jobtrack.cancel("nope"), lambda: small.jobtrack.retry("nope"),
+            result.job, result.cancel, result.retry, lambda: result.wait_settled(1),
+        ],
+        UnknownGroup: [
+            lambda: inspect.why("gone"), lambda: groups.get("gone"), gone.status, gone.refresh, gone.wait,
+            gone.seal, gone.cancel, gone.mark_running, gone.reopen, gone.retry_failed,
+            lambda: list(gone.results()), lambda: gone.add([add.s(1, 2)]),
+            lambda: gone.dispatch([add.s(1, 2)], max_outstanding=1),
+            lambda: add.apply_async((1, 2), job_group="gone"),
+        ],
+    }  # fmt: skip
+    for kind, calls in asked.items():
+        for call in calls:
+            with pytest.raises(kind, match="in namespace 'elsewhere'"):
+                call()
+
+
 def test_unknown_ids_are_told_apart(small, add):
     with pytest.raises(UnknownJob, match="'nope' was never recorded"):
         small.jobtrack.inspect.job("nope")

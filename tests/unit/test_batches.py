@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 
 import pytest
@@ -292,7 +293,7 @@ def test_first_failure_while_it_is_dispatched_sends_no_more(small, tasks):
     assert (batch.outcome, batch.status().total) == ("FAILED", 1)
     assert batch.retry_failed().queued == 1
     run(small, batch.members().items[0].id)
-    assert batch.refresh().outcome == "SUCCEEDED"
+    assert batch.refresh().outcome == "FAILED", "five were never sent"
 
 
 def test_group_dispatch_seals_a_batch_and_one_with_a_key_can_be_made_again(small, tasks):
@@ -401,18 +402,141 @@ def test_batch_that_is_being_cancelled_runs_nothing_again(small, tasks):
         batch.reopen()
 
 
-@pytest.mark.parametrize("how", ["add", "dispatch", "seal"])
-def test_reopened_batch_is_held_until_what_it_was_reopened_for(small, tasks, how):
+@pytest.mark.parametrize("was_over", [True, False])
+@pytest.mark.parametrize("how", ["add", "dispatch", "filling", "seal"])
+def test_reopened_batch_is_held_until_what_it_was_reopened_for(small, tasks, how, was_over):
     batch = small.jobtrack.batch([tasks.add.s(1, 2)]).dispatch()
-    run(small, batch.members().items[0].id)
+    (first,) = batch.members().items
+    if was_over:
+        run(small, first.id)
     batch.reopen()
+    if not was_over:
+        run(small, first.id)
     assert (batch.status().filling, batch.status().completed_at) == (True, None)
-    if how == "seal":
+    if how != "seal":
+        add_to(batch, how, tasks)
+        run(small, batch.members().items[0].id)
+    else:
         batch.seal()
+    assert (batch.status().filling, batch.refresh().is_over) == (False, True)
+    assert batch.outcome == "SUCCEEDED"
+
+
+def add_to(batch, how, tasks):
+    if how == "filling":
+        with batch.filling():
+            tasks.add.apply_async((3, 4), job_group=batch)
     else:
         getattr(batch, how)([tasks.add.s(3, 4)])
-        run(small, batch.members().items[0].id)
-    assert (batch.status().filling, batch.refresh().is_over) == (False, True)
+
+
+def broken_off(small, tasks, **about):
+    """A batch whose only member has failed, with a second one that was never sent."""
+
+    def members():
+        yield tasks.add.s(1, 2)
+        raise OSError("no more")
+
+    batch = small.jobtrack.groups.create("broken", standing=False, **about)
+    with pytest.raises(DispatchFailed):
+        batch.dispatch(members())
+    run(small, batch.members().items[0].id, Outcome.FAILURE)
+    return batch.refresh()
+
+
+def kinds_due(batch):
+    return {str(each.kind) for each in batch.callbacks() if each.job is not None}
+
+
+def test_incomplete_batch_is_not_whole_when_all_that_was_sent_has_succeeded(small, tasks):
+    told = tasks.told
+    about = {"then": told.s("t"), "catch": told.s("c"), "finally_": told.s("f")}
+    batch = broken_off(small, tasks, **about)
+    assert batch.retry_failed().queued == 1
+    run(small, batch.members().items[0].id)
+    assert (batch.refresh().outcome, batch.status().succeeded) == ("FAILED", 1)
+    assert kinds_due(batch) == {"catch", "finally"}
+    # And after that it still is when somebody says so.
+    batch.reopen().seal()
+    small.jobtrack.runtime.tracker.delivery.deliver_due()
+    assert batch.refresh().outcome == "SUCCEEDED"
+    assert kinds_due(batch) == {"then", "finally"}
+
+
+def test_standing_group_whose_dispatch_breaks_off_has_failed_for_this_generation(small, tasks):
+    told = tasks.told
+    group = small.jobtrack.groups.create("g", then=told.s("t"), catch=told.s("c"), finally_=told.s("f"))
+
+    def members():
+        for number in range(3):
+            yield tasks.add.s(number, 1)
+        raise OSError("no more")
+
+    with pytest.raises(DispatchFailed):
+        group.dispatch(members(), chunk=2)
+    for job in group.members().items:
+        run(small, job.id)
+    assert (group.refresh().outcome, group.incomplete) == ("FAILED", True)
+    assert kinds_due(group) == {"catch", "finally"}
+    group.dispatch([tasks.add.s(3, 4)])
+    run(small, group.members().items[0].id)
+    assert (group.refresh().outcome, group.generation, group.status().total) == ("SUCCEEDED", 2, 1)
+    assert kinds_due(group) == {"then", "finally"}
+
+
+def test_standing_group_is_well_after_a_dispatch_of_which_nothing_was_sent(small, tasks):
+    group = small.jobtrack.groups.create("g")
+    with pytest.raises(InvalidPayload):
+        group.dispatch(iter([3]))
+    assert (group.refresh().incomplete, group.status().total) == (False, 0)
+
+
+def test_batch_that_is_whole_is_incomplete_when_a_second_dispatch_breaks_off(small, tasks):
+    batch = small.jobtrack.batch([tasks.add.s(1, 2)]).allow_failures().dispatch()
+
+    def members():
+        yield tasks.add.s(3, 4)
+        raise OSError("no more")
+
+    with pytest.raises(DispatchFailed):
+        batch.dispatch(members())
+    for job in batch.members().items:
+        run(small, job.id)
+    assert (batch.refresh().outcome, batch.incomplete) == ("FAILED", True)
+
+
+@pytest.mark.parametrize("how", ["add", "dispatch", "filling"])
+def test_incomplete_batch_is_whole_when_the_rest_was_added(small, tasks, how):
+    batch = broken_off(small, tasks, then=tasks.told.s("t"), catch=tasks.told.s("c")).reopen()
+    add_to(batch, how, tasks)
+    assert (batch.refresh().sealed, batch.incomplete) == (True, False)
+    assert batch.retry_failed().queued == 1
+    for job in batch.members().items:
+        run(small, job.id)
+    assert (batch.refresh().outcome, kinds_due(batch)) == ("SUCCEEDED", {"then"})
+
+
+@pytest.mark.parametrize("how", ["add", "dispatch"])
+def test_incomplete_batch_stays_incomplete_when_adding_breaks_off_again(small, tasks, how):
+    batch = broken_off(small, tasks).reopen()
+
+    def members():
+        yield tasks.add.s(3, 4)
+        raise OSError("no more")
+
+    with pytest.raises(DispatchFailed):
+        getattr(batch, how)(members())
+    run(small, batch.members().items[0].id)
+    assert (batch.refresh().is_over, batch.incomplete, batch.outcome) == (True, True, "FAILED")
+
+
+def test_incomplete_batch_that_was_reopened_for_nothing_stays_incomplete(small, tasks):
+    batch = broken_off(small, tasks).reopen()
+    store = small.jobtrack.store
+    assert (batch.sealed, batch.is_over) == (False, False)
+    store._clock = lambda: time.time() + 31
+    small.jobtrack.check()
+    assert (batch.refresh().is_over, batch.incomplete) == (True, True)
 
 
 def test_job_that_failed_can_be_retried_by_itself(small, tasks):

@@ -28,7 +28,7 @@ WRONG = "counters: group 'Import' (g) counts 9 members (1 succeeded), and has 2 
 
 def test_doctor_says_that_all_is_well(shop):
     enqueue(shop.store)
-    assert shop.lines("doctor") == ["All is well: 1 records were looked at."]
+    assert shop.lines("doctor") == ["All is well: 1 record was looked at."]
     assert shop.json("doctor") == {
         "well": True,
         "diagnosis": {"findings": [], "examined": 1, "broker_error": None},

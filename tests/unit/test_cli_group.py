@@ -225,3 +225,13 @@ def test_group_why_goes_alone(half_done, other):
     result = half_done.run("group", "nightly", "--why", other)
     assert result.exit_code == 2
     assert "--why does not go together" in result.stderr
+
+
+def test_group_that_is_over_is_not_said_to_be_checked_or_to_have_completed_where_it_was_cancelled(shop):
+    batch(shop.store, "b")
+    assert "checked" in "\n".join(shop.lines("group", "b"))
+    shop.store.cancel_group("b")
+    assert "checked" not in "\n".join(shop.lines("group", "b"))
+    assert shop.lines("group", "b", "--cancel") == [
+        "The group had been cancelled before; nothing was changed."
+    ]

@@ -128,7 +128,7 @@ def test_job_cancel_as_json_gives_the_job_after_it(shop):
 
 
 def test_job_cancel_of_a_job_that_was_never_recorded_is_exit_code_2(shop):
-    said = "job 'nope' was never recorded, so it cannot be cancelled"
+    said = "job 'nope' was never recorded in namespace 'default', so it cannot be cancelled"
     assert shop.error("job", "nope", "--cancel", code=2) == said
 
 

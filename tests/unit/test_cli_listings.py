@@ -155,3 +155,50 @@ def test_what_jobs_are_called_cannot_move_the_cursor_or_be_markup(shop):
     assert "shop.\\x1b[31mred\\x07\\u202e[bold]x[/bold] :smile:\\nnext" in text
     assert not set("\x1b\x07\u202e") & set(text)
     assert "\\u001b" in shop.run("jobs", "--json").stdout
+
+
+def test_groups_say_what_each_came_to(shop):
+    for name in ("good", "bad", "broken", "open"):
+        batch(shop.store, name, title=name)
+    run(shop.store, "j1", group_id="good")
+    run(shop.store, "j2", Outcome.FAILURE, group_id="bad")
+    run(shop.store, "j3", group_id="broken")
+    enqueue(shop.store, "j4", group_id="broken")
+    for name in ("good", "bad"):
+        shop.store.seal_group(name)
+    shop.store.seal_group("broken", incomplete=True)
+    assert shop.lines("groups", columns=80) == [
+        "GROUP   STATE      OUTCOME     TITLE   DONE  FAILED  WHEN",
+        "open    AWAITING               open     0/0          now",
+        "broken  RUNNING    INCOMPLETE  broken   1/2          now",
+        "bad     COMPLETED  FAILED      bad      1/1       1  now",
+        "good    COMPLETED  SUCCEEDED   good     1/1          now",
+    ]
+    found = {each["id"]: (each["outcome"], each["incomplete"]) for each in shop.json("groups")["items"]}
+    assert found == {
+        "good": ("SUCCEEDED", False),
+        "bad": ("FAILED", False),
+        "broken": (None, True),
+        "open": (None, False),
+    }
+
+
+def test_groups_show_the_outcome_before_anything_else_where_there_is_little_room(shop):
+    batch(shop.store, LONG_ID, title="A batch with a name", key="nightly")
+    run(shop.store, "j1", Outcome.FAILURE, group_id=LONG_ID)
+    shop.store.seal_group(LONG_ID)
+    head, line = shop.lines("groups", columns=76)
+    assert head.split() == ["GROUP", "STATE", "OUTCOME", "TITLE", "DONE"]
+    assert line.split()[:3] == [LONG_ID, "COMPLETED", "FAILED"]
+    assert len(line) <= 76
+
+
+def test_a_very_long_error_does_not_widen_the_table_of_a_pipe(shop):
+    start(shop.store, "bad", "t")
+    finish(shop.store, "bad", "t", Outcome.FAILURE, error=ErrorInfo(type="ValueError", message="x" * 5000))
+    run(shop.store, "good")
+    assert all(len(line) < 300 for line in shop.lines("jobs"))
+    assert "ValueError: xxx" in shop.run("jobs").stdout
+    assert all(len(line) < 300 for line in shop.lines("job", "bad")[-4:])
+    assert "(5,012 characters; --json prints all)" in " ".join(shop.run("job", "bad").stdout.split())
+    assert len(shop.json("job", "bad")["job"]["error"]["message"]) == 5000

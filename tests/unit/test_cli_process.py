@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from celery_jobtrack.strategies.sql import SqlStore
-from celery_jobtrack.testing.steps import enqueue, finish, group, run, start
+from celery_jobtrack.testing.steps import WORKER, enqueue, finish, group, run, start
 from tests.unit.cli_fixtures import ENVIRONMENT, LONG_ID
 
 APP = """
@@ -143,6 +143,7 @@ def test_without_an_app_it_says_how_to_name_one(shell):
 
 
 def test_what_is_logged_is_one_line_without_traceback(shell):
+    shell.store.register_worker(WORKER, 3600)
     enqueue(shell.store, "lost", message=b"\x00 is no message")
     (shell.folder / "shop.py").write_text(f"{APP}\napp.conf.jobtrack_lost_message_after = 0.001\n")
     checked = shell.run("check")
@@ -152,6 +153,7 @@ def test_what_is_logged_is_one_line_without_traceback(shell):
 
 
 def test_step_that_fails_is_one_line_and_exit_code_1(shell):
+    shell.store.register_worker(WORKER, 3600)
     enqueue(shell.store, "lost")
     broken = "from celery_jobtrack.integration.ports import CeleryPorts\n"
     broken += "CeleryPorts.queue_is_empty = lambda self, queue: 1 / 0\n"

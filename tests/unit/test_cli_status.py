@@ -105,7 +105,8 @@ def test_check_as_json_is_the_tick(shop):
 
 def test_check_leaves_it_to_another_checker(shop):
     shop.store.acquire_lease(LEASE, "another", 30)
-    assert shop.lines("check") == ["Another checker is at it; nothing was done here."]
+    busy = "Another process (a worker, beat or another check) is the checker at present, and does the same"
+    assert shop.lines("check") == [f"{busy}; nothing was done here."]
     assert shop.json("check") == {"ran": False, "tick": None}
 
 

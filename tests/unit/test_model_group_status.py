@@ -21,6 +21,9 @@ def test_status_divides_the_outstanding_by_state():
 
 def test_status_never_counts_below_nothing():
     assert status(group(1), {JobState.STARTED: 5}).enqueued == 0
+    found = status(group(3), {JobState.STARTED: 1, JobState.RETRY: 9, JobState.WAITING: -2})
+    assert (found.enqueued, found.waiting, found.started, found.retrying) == (0, 0, 1, 2)
+    assert status(group(2), {JobState.RETRY: -1}).enqueued == 2
 
 
 def test_status_copies_the_group():

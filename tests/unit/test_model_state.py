@@ -114,7 +114,7 @@ def test_outcome_leaves_the_job_in_a_state_that_a_running_one_can_reach(outcome)
     assert is_legal(JobState.STARTED, STATE_AFTER[outcome])
 
 
-@pytest.mark.parametrize("state", FINAL)
+@pytest.mark.parametrize("state", sorted(FINAL))
 def test_outcome_exists_for_every_final_state(state):
     assert STATE_AFTER[Outcome(str(state))] is state
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,8 @@ from celery_jobtrack.model.group import GROUP_TASK, Totals
 from celery_jobtrack.model.requests import EnqueueRequest, JobQuery, Origin
 from celery_jobtrack.model.state import GroupState, JobState, Outcome, Reason
 from celery_jobtrack.strategies.redis import faults
+from celery_jobtrack.strategies.redis.ids import pack_id
+from celery_jobtrack.strategies.redis.index_names import called, index_name
 from celery_jobtrack.strategies.redis.packing import to_microseconds
 from celery_jobtrack.testing import steps
 from tests.unit.redis_ward import ROOT, Ward
@@ -399,3 +403,56 @@ def test_no_script_of_the_doctor_works_for_long(ward):
     assert len(took) > 20
     # In microseconds, of the server's clock on the wall: what else the machine does may hold up a few.
     assert took[len(took) * 9 // 10] < 20_000, took
+
+
+# -- what people read -----------------------------------------------------------------------------------
+
+
+WORKER_ID, GROUP_ID, JOB_ID = (f"{number}f0c1a9e-8f6b-4c1e-9d57-2f1f0a7f6f11" for number in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "said"),
+    [
+        (b":t:0", "all jobs"),
+        (b":tp", "the pages of all jobs"),
+        (b":s:3", "jobs that are STARTED"),
+        (b":s:99", "jobs by state (99)"),
+        (b":e:5:0", "jobs that ended as SUCCESS"),
+        (b":ep:6", "the pages of jobs that ended as FAILURE"),
+        (b":d:other:queue", "jobs in queue 'other:queue'"),
+        (b":o", "workers with open attempts"),
+        (b":o:" + pack_id(WORKER_ID), f"open attempts of worker {WORKER_ID}"),
+        (b":m:" + pack_id(GROUP_ID) + b":0", f"the members of group {GROUP_ID}"),
+        (b":m:a:b:0", "the members of group a:b"),
+        (b":G", "groups"),
+        (b":G:1", "groups that are AWAITING"),
+        (b":gd", "groups that are due for a check"),
+        (b":vd", "groups with events to deliver"),
+    ],
+)
+def test_index_is_called_what_it_lists(suffix, said):
+    assert index_name(suffix) == said
+
+
+def test_every_index_that_is_looked_at_has_a_name():
+    placement = (Path(faults.__file__).parent / "lua" / "placement.lua").read_text()
+    kinds = re.findall(r"^  (\w+) = function", placement, re.MULTILINE)
+    kinds += re.findall(r"'(\w+)' end$", placement, re.MULTILINE)
+    assert len(kinds) >= 15
+    assert not [kind for kind in kinds if called(kind) == kind]
+
+
+def test_doctor_names_ids_and_indexes_as_people_do(ward):
+    steps.group(ward.store, GROUP_ID)
+    steps.enqueue(ward.store, JOB_ID, group_id=GROUP_ID)
+    packed = pack_id(GROUP_ID)
+    assert ward.client.zrem(f"{ROOT}:m:".encode() + packed + b":0", pack_id(JOB_ID)) == 1
+    ward.client.zadd(f"{ROOT}:m:".encode() + packed + b":0", {pack_id(WORKER_ID): 1, b"\x00\xfe": 2})
+    texts = sorted(fault.text for fault in ward.faults() if fault.kind is K.INDEX)
+    assert texts == [
+        f"job {JOB_ID} is missing or out of place in these indexes: the members of its group",
+        f"the index of the members of group {GROUP_ID} lists 00fe, which does not belong there",
+        f"the index of the members of group {GROUP_ID} lists {WORKER_ID}, which does not belong there",
+    ]
+    assert all(text.isprintable() for text in texts)

@@ -31,6 +31,7 @@ def drop(redis_client):
 @pytest.fixture
 def checker(redis_store):
     settings = World(lost_message_after=30.0).settings
+    redis_store.register_worker(steps.WORKER, 3600)
     return Checker(Tracker(redis_store, RememberingPorts(empty=True)), settings)
 
 

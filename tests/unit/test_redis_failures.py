@@ -95,6 +95,7 @@ def test_user_without_rights_is_told_what_it_needs(redis_client, guarded):
 def test_nobody_at_the_address_is_said():
     text = failure(f"redis://:hidden@127.0.0.1:{free_port()}")
     assert "check that the server runs" in text
+    assert ".;" not in text
     assert "hidden" not in text
 
 

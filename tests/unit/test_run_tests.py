@@ -25,7 +25,7 @@ PASSED, FAILED, INTERRUPTED, NOTHING = 0, 1, 2, 5
 def test_status_is_that_of_the_run_that_had_something_to_do(tmp_path, tests, matrix, status):
     assert run(tmp_path, tests, matrix, "-k", "this or that") == status
     assert (tmp_path / "calls").read_text().splitlines() == [
-        "-m pytest -k this or that",
+        "-m pytest -n auto --dist worksteal -k this or that",
         "-m pytest -p celery -p docker_tools -k this or that",
     ]
 

@@ -18,7 +18,7 @@ from kombu import Connection, Queue
 
 from tests import processes
 from tests.missing_servers import running
-from tests.servers import Server, ServerFailedError, mariadb, postgresql, rabbitmq, redis
+from tests.servers import Server, ServerFailedError, mariadb, ports, postgresql, rabbitmq, redis
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -158,8 +158,23 @@ def test_server_dies_with_a_killed_runner_and_the_next_run_clears_up(kind):
 
     assert Path(directory).exists()
     os.utime(directory, (0, 0))  # long ago
-    with running(KINDS[kind]):
-        assert not Path(directory).exists()
+    with running(KINDS[kind]):  # or another run, at the same time
+        wait_until(lambda: not Path(directory).exists(), 10, "the directory is removed")
+
+
+def test_port_belongs_to_one_process_until_that_ends(monkeypatch):
+    print_and_wait = "from tests.servers.ports import free_port; print(free_port(), flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", print_and_wait], cwd=ROOT, text=True, **pipes) as process:
+        port = int(process.stdout.readline())
+        monkeypatch.setattr(ports, "RANGE", range(port, port + 1))
+        assert ports.is_free(port)
+        with pytest.raises(RuntimeError, match="no free port"):
+            ports.free_port()
+        process.kill()
+    assert ports.free_port() == port
+    with pytest.raises(RuntimeError, match="no free port"):
+        ports.free_port()
 
 
 def test_server_is_not_started_from_a_passing_thread():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import processes
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,12 +35,34 @@ def test_leaves_an_orphan():
     subprocess.run(["sh", "-c", command], check=True)
 """
 
+# Nothing of the test process itself can say what it left.
+IS_KILLED = (
+    LEAVES_AN_ORPHAN
+    + """
+    import os, signal
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+)
+
+
+# The child, of another process group, hears nothing of Ctrl-C.
+IS_INTERRUPTED = """
+import pathlib, subprocess
+
+def test_waits(redis_server):
+    child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    pathlib.Path("{pids}.new").write_text(f"{{redis_server.pid}} {{child.pid}}")
+    pathlib.Path("{pids}.new").rename("{pids}")
+    child.wait()
+"""
+
 
 @pytest.fixture
-def session(tmp_path, monkeypatch):
-    """Runs pytest on one module under our conftest; its exit status and what it printed."""
+def begin(tmp_path, monkeypatch):
+    """Begins pytest on one module under our conftest, in a process group of its own."""
+    monkeypatch.delenv("CI", raising=False)
 
-    def run(module: str, **environment: str) -> tuple[int, str]:
+    def begin(module: str, *more: str, **environment: str) -> subprocess.Popen[str]:
         (tmp_path / "test_inner.py").write_text(module)
         options = [
             "-p",
@@ -55,24 +79,33 @@ def session(tmp_path, monkeypatch):
             "--rootdir",
             str(tmp_path),
         ]
-        command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
-        result = subprocess.run(
-            command,
+        return subprocess.Popen(
+            [sys.executable, "-m", "pytest", *options, *more, str(tmp_path)],
             cwd=ROOT,
             env=os.environ | environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
-            timeout=60,
-            check=False,
+            start_new_session=True,
         )
-        return result.returncode, result.stdout
 
-    monkeypatch.delenv("CI", raising=False)
+    return begin
+
+
+@pytest.fixture
+def session(begin):
+    """The same to its end: its exit status and what it printed."""
+
+    def run(module: str, *more: str, **environment: str) -> tuple[int, str]:
+        with begin(module, *more, **environment) as process:
+            output, _ = process.communicate(timeout=100)
+        return process.returncode, output
+
     return run
 
 
-def test_missing_server_skips_with_what_to_install(session):
-    status, output = session(WITHOUT_REDIS)
+@pytest.mark.parametrize("processes_used", ["0", "1"])
+def test_missing_server_skips_with_what_to_install(session, processes_used):
+    status, output = session(WITHOUT_REDIS, "-n", processes_used)
     assert status == 0
     assert "1 skipped" in output
     assert "tests skipped for want of a server" in output
@@ -88,11 +121,35 @@ def test_missing_server_fails_in_ci(session):
     assert "skipped" not in output
 
 
-def test_process_left_behind_fails_the_session_and_is_ended(session, tmp_path):
-    status, output = session(LEAVES_AN_ORPHAN.format(pid=tmp_path / "pid"))
+@pytest.mark.parametrize("processes_used", ["0", "1"])
+def test_process_left_behind_fails_the_session_and_is_ended(session, tmp_path, processes_used):
+    status, output = session(LEAVES_AN_ORPHAN.format(pid=tmp_path / "pid"), "-n", processes_used)
     pid = int((tmp_path / "pid").read_text())
     assert status == 1
     assert "1 passed" in output
     assert "processes left behind" in output
     assert f"{pid} (parent " in output
     assert not processes.alive(pid)
+
+
+def test_process_left_behind_by_a_killed_test_process_is_ended(session, tmp_path):
+    status, output = session(IS_KILLED.format(pid=tmp_path / "pid"), "-n", "1", "--max-worker-restart", "0")
+    pid = int((tmp_path / "pid").read_text())
+    assert status == 1
+    assert "crashed while running" in output
+    assert f"{pid} (parent " in output
+    assert not processes.alive(pid)
+
+
+@pytest.mark.usefixtures("redis_server")  # skips where there is none
+@pytest.mark.parametrize("processes_used", ["0", "1"])
+def test_interrupted_session_leaves_nothing_behind(begin, tmp_path, processes_used):
+    file = tmp_path / "pids"
+    with begin(IS_INTERRUPTED.format(pids=file), "-n", processes_used) as process:
+        wait_until(file.exists, 60, "the test runs")
+        pids = [int(pid) for pid in file.read_text().split()]
+        assert all(map(processes.alive, pids))
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=100)
+    assert process.returncode == 2
+    assert not any(map(processes.alive, pids))

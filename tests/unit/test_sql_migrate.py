@@ -257,6 +257,25 @@ def test_code_of_the_second_version_can_write_in_tables_of_the_third(
         _write_as_before(store, "events", {**OLD_EVENT, "id": b"another"})
 
 
+def test_members_that_pause_during_the_upgrade_are_counted(
+    store: SqlStore, at_version: Callable[[int], None]
+) -> None:
+    at_version(3)
+    _write_as_before(store, "groups", {**OLD_GROUP, "id": b"g", "base_generation": 2, "total": 5})
+    states = {"a": "RETRY", "b": "RETRY", "c": "WAITING", "d": "ENQUEUED", "e": "STARTED"}
+    for name, state in states.items():
+        member = {"id": name.encode(), "state": state, "group_id": b"g", "generation": 2 + (name == "a")}
+        _write_as_before(store, "jobs", {**OLD_JOB, **member})
+    # No member as the group counts, and none of a group at all.
+    _write_as_before(store, "jobs", {**OLD_JOB, "state": "RETRY", "group_id": b"g", "generation": 1})
+    _write_as_before(store, "jobs", {**OLD_JOB, "id": b"alone", "state": "RETRY"})
+    store.upgrade()
+    status = store.group_status("g")
+    assert status is not None
+    assert (status.enqueued, status.waiting, status.started, status.retrying) == (1, 1, 1, 2)
+    assert store.recompute_group("g").repaired is None
+
+
 OLD_JOB = {
     "id": b"job",
     "task": b"shop.resize",

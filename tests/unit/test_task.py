@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import pickle
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from celery import Celery, shared_task
 
 from celery_jobtrack import JobTrack, TrackableTask, TrackingStrategy, events
-from celery_jobtrack.errors import ConfigurationError, InvalidPayload, StoreUnavailable
+from celery_jobtrack.errors import ConfigurationError, InvalidPayload, StoreUnavailable, WouldBlock
 from tests.waiting import wait_until
 
 
@@ -268,8 +269,29 @@ def test_waiting_inside_of_a_task_is_refused(eager):
         eager.jobtrack.groups.get(group_id).wait(1)
 
     group = eager.jobtrack.groups.create("g")
-    with pytest.raises(RuntimeError, match=r"Never call result\.get"):
+    with pytest.raises(WouldBlock) as refused:
         waiter.delay(group.id).get()
+    assert isinstance(refused.value, RuntimeError)  # as Celery's own
+    assert str(refused.value) == (
+        f"group 'g' ({group.id}) cannot be waited for inside of task waiter: if every worker waited, nobody "
+        "would be left to run the jobs; give it a callback (finally_=…), listen to job_group_completed, or "
+        "look at group.status()"
+    )
+
+
+def test_waiting_for_a_job_inside_of_a_task_is_refused(eager):
+    @eager.task(name="quick")
+    def quick():
+        return None
+
+    @eager.task(name="waiter")
+    def waiter():
+        quick.delay().wait_settled(1)
+
+    with pytest.raises(
+        WouldBlock, match=r"job .* cannot be waited for inside of task waiter: .*look at result\.job"
+    ):
+        waiter.delay().get()
 
 
 def test_signals_of_jobs_are_sent_in_their_process(eager):
@@ -428,6 +450,28 @@ def test_filling_is_renewed_after_a_renewal_that_failed(eager, monkeypatch):
     with group.filling():
         wait_until(lambda: len(calls) >= 4, message="the hold is not renewed any more")
         assert group.status().filling
+
+
+def test_group_that_is_cancelled_while_it_is_filled_is_told_of_once_and_without_a_warning(
+    eager, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("celery_jobtrack.features.groups.hold.FILLING_LEASE", 0.3)
+    store, calls = eager.jobtrack.store, []
+    begin = store.begin_filling
+
+    def counted(*args):
+        calls.append(args)
+        return begin(*args)
+
+    monkeypatch.setattr(store, "begin_filling", counted)
+    group = eager.jobtrack.groups.create("g")
+    with group.filling():
+        group.cancel()
+        wait_until(lambda: len(calls) >= 4, message="the hold is not renewed any more")
+    told = [each for each in caplog.records if each.name == "celery_jobtrack.features.groups.hold"]
+    assert [each.levelname for each in told] == ["INFO"]
+    assert group.id in told[0].getMessage()
 
 
 def test_package_works_without_redis_py():

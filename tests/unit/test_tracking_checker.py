@@ -7,7 +7,7 @@ from celery_jobtrack import events
 from celery_jobtrack.model.requests import Worker
 from celery_jobtrack.model.state import Reason
 from celery_jobtrack.tracking.checker import Checker
-from tests.unit.tracking_fixtures import World
+from tests.unit.tracking_fixtures import WORKER, World
 
 LOST = Worker(id="dead", name="celery@dead", pid=9)
 
@@ -118,6 +118,7 @@ def test_check_waits_twice_as_long_for_every_further_copy(world, caplog):
             if world.checker.tick().republished:
                 times.append(second)
             world.clock.advance(5)
+            world.store.heartbeat(WORKER, 45)
     assert times == [35, 95, 215]
 
 

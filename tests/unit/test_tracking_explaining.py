@@ -238,7 +238,11 @@ def test_group_that_has_finished_says_so(world):
     world.run("j")
     world.clock.advance(60)
     found = why(world)
-    assert (found.is_finished, found.said, found.members) == (True, ("it has finished, 1 min ago",), ())
+    assert (found.is_finished, found.said, found.members) == (
+        True,
+        ("it has finished as SUCCEEDED, 1 min ago",),
+        (),
+    )
 
 
 def test_group_says_what_is_left_and_when_it_is_looked_at(world):
@@ -261,7 +265,34 @@ def test_batch_that_is_not_sealed_says_so(world):
     world.group(standing=False)
     world.enqueue("j", group_id="g")
     world.run("j")
-    assert why(world).said[0].startswith("it is not sealed: it may get more jobs")
+    assert why(world).said[0] == (
+        "it is not sealed, and nobody holds it open: if its dispatch broke off, make it again with its key; "
+        "else seal() it, or seal(incomplete=True) if jobs are missing"
+    )
+    world.store.begin_filling("g", "0123456789", 30)
+    assert why(world).said[1].startswith("it is not sealed: it may get more jobs until its dispatch ends")
+
+
+def test_batch_that_is_incomplete_says_so_and_what_to_do(world):
+    world.group(standing=False)
+    world.enqueue("j", group_id="g")
+    world.store.seal_group("g", incomplete=True)
+    left, incomplete, to_do, *_ = why(world).said
+    assert left == "1 of 1 job outstanding"
+    broken = "it is incomplete: its dispatch broke off, so that some of its jobs may be missing"
+    assert incomplete == f"{broken}, and it ends as FAILED"
+    how = (
+        "by the same call again if that had a key, else by add(); retry_failed() runs those that are recorded"
+    )
+    assert to_do == f"reopen() it when it is over and dispatch the missing ones: {how}"
+    world.run("j")
+    found = why(world)
+    assert found.is_finished
+    assert found.said == (
+        "it has finished as FAILED, now",
+        broken,
+        f"reopen() it and dispatch the missing ones: {how}",
+    )
 
 
 def test_group_that_is_filled_says_by_whom_and_until_when(world):

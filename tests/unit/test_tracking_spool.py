@@ -289,6 +289,7 @@ def test_spool_keeps_to_itself(spool):
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.filterwarnings("ignore:.* is multi-threaded:DeprecationWarning")  # pytest-xdist has a thread
 def test_spool_of_a_replayer_that_was_killed_is_adopted(spool):
     spool.keep(REQUESTS[0])
 
@@ -324,6 +325,7 @@ def _write(folder, number, count):
         spool.keep(EnqueueRequest(origin=Origin(job_id=f"{number}-{n}", task="t")))
 
 
+@pytest.mark.filterwarnings("ignore:.* is multi-threaded:DeprecationWarning")  # pytest-xdist has a thread
 def test_spool_loses_nothing_between_writers_and_replayers(spool):
     context = multiprocessing.get_context("fork")
     writers = [context.Process(target=_write, args=(spool.folder, n, 150)) for n in range(4)]

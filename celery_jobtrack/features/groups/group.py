@@ -7,7 +7,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.errors import GroupNotCompleted, InvalidPayload, JobTrackError, UnknownGroup
+from celery_jobtrack.errors import GroupNotCompleted, InvalidPayload, JobTrackError
 from celery_jobtrack.features.groups import hold
 from celery_jobtrack.features.groups.following import callbacks_with_jobs
 from celery_jobtrack.features.groups.retrying import Retried, check_wanted, retry_members
@@ -21,6 +21,7 @@ from celery_jobtrack.integration.redriving import check_ancestors, wait_again
 from celery_jobtrack.integration.returned import results_of_members
 from celery_jobtrack.model.requests import JobQuery, Page
 from celery_jobtrack.model.state import JobState
+from celery_jobtrack.strategies.unknown import unknown_group
 from celery_jobtrack.tracking.sweeper import Sweeper
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class JobGroup:
         """The numbers of this moment, at a cost that does not grow with the group. Raises UnknownGroup."""
         status = self._runtime.store.group_status(self.record.id)
         if status is None:
-            raise UnknownGroup(f"group {self.record.id!r} is not recorded")
+            raise unknown_group(self.record.id, self._runtime.settings.namespace)
         return status
 
     def members(
@@ -114,8 +115,9 @@ class JobGroup:
     ) -> Dispatched:
         """Make many jobs members of the group and send them, chunk by chunk.
 
-        The group is held open meanwhile, and a batch is sealed at the end; if the dispatch breaks off, as
-        incomplete, unless it has a ``key``, so that it can be made again. See ``JobTrack.dispatch_many`` for
+        The group is held open meanwhile, and a batch is sealed at the end. If the dispatch breaks off, the
+        present generation is incomplete, which is a failure; a batch is sealed as that, unless the dispatch has
+        a ``key``, so that it can be made again. See ``JobTrack.dispatch_many`` for
         the arguments and for what is raised.
 
         Example::
@@ -123,9 +125,6 @@ class JobGroup:
             group.dispatch(resize.s(path) for path in paths)
         """
         with self.filling():
-            if not self._is_inert():
-                # Whoever reopened the group did it for these.
-                self._let_go()
             try:
                 dispatched = bulk.dispatch(
                     self._runtime,
@@ -138,7 +137,7 @@ class JobGroup:
                     max_outstanding=max_outstanding,
                 )
             except BaseException:
-                if self._is_unsealed() and key is None:
+                if key is None or not self._is_unsealed():
                     self.abandon()
                 raise
             if self._is_unsealed():
@@ -146,11 +145,13 @@ class JobGroup:
         return dispatched
 
     def abandon(self) -> None:
-        """Seal a batch of which not all members are sent, so that it ends; the reason is being raised."""
+        """Record that not all members were sent, so that a batch ends; the reason is being raised."""
+        if self._is_inert():
+            return
         try:
-            self.seal(incomplete=True)
+            self._seal(incomplete=True)
         except JobTrackError:
-            logger.exception("batch %s was not dispatched whole, and is not sealed", self.record.id)
+            logger.exception("group %s was not dispatched whole, and does not know it", self.record.id)
 
     def results(self, *, partial: bool = False) -> Iterator[JobResult]:
         """What became of the group's jobs, in the order of their dispatch; read page by page.
@@ -195,13 +196,8 @@ class JobGroup:
                 f"group {self.record.title!r} is a standing group and is never sealed; "
                 "make a batch with groups.create(…, standing=False)"
             )
-        if self._is_inert():
-            return self
-        changed = self._runtime.tracker.change_group(
-            self._runtime.store.seal_group(self.record.id, incomplete=incomplete)
-        )
-        self.record = changed.group
-        self._let_go()
+        if not self._is_inert():
+            self._seal(incomplete=incomplete)
         return self
 
     def cancel(self, *, terminate: bool = False, signal: str = "SIGTERM") -> JobGroup:
@@ -234,7 +230,8 @@ class JobGroup:
     def filling(self) -> Iterator[JobGroup]:
         """Hold the group's completion open while jobs are being added.
 
-        The hold is renewed while the block runs, and ends by itself when the process dies.
+        The hold is renewed while the block runs, and ends by itself when the process dies. A batch that was
+        reopened because it was incomplete is sealed behind the block.
 
         Example::
 
@@ -246,7 +243,18 @@ class JobGroup:
             yield self
             return
         with hold.held_open(self._runtime, self.record.id, after=self._became):
-            yield self
+            reopened = self._reopened_with is not None
+            # Whoever reopened the group did it for these.
+            self._let_go()
+            try:
+                yield self
+            except BaseException:
+                if reopened and self._is_unsealed():
+                    self.abandon()
+                raise
+            if reopened and self._is_unsealed():
+                # It is whole now: nobody else would say so.
+                self.seal()
 
     def add(self, signatures: Iterable[Any]) -> JobGroup:
         """Add members and send them, also to a running batch and from inside of one of its members.
@@ -263,17 +271,17 @@ class JobGroup:
         if self._is_inert():
             send_members(self._runtime, self, members)
             return self
-        with hold.held_open(self._runtime, self.record.id, after=self._became):
-            # Whoever reopened the group did it for these.
-            self._let_go()
+        with self.filling():
             send_members(self._runtime, self, members)
         return self
 
     def reopen(self) -> JobGroup:
         """Begin the next generation of a group that has completed, and hold it open for 30 seconds.
 
-        A batch keeps its numbers, and gets new events and callbacks. ``add``, ``dispatch`` and ``seal`` end
-        the hold; a batch to which nothing is added completes again.
+        A batch keeps its numbers, and gets new events and callbacks. ``add``, ``dispatch``, ``filling`` and
+        ``seal`` end the hold; a batch to which nothing is added completes again. One that is incomplete is
+        whole when one of these has ended, and stays incomplete if none comes. A group that has not completed
+        is only held, so that what is added next does not come too late.
 
         Raises:
             GroupCancelled: It is being cancelled, and has members that have not ended.
@@ -298,7 +306,8 @@ class JobGroup:
 
         Without ``ids`` these are the members that failed and, in a batch that its first failure cancelled,
         those that were cancelled with it; members of groups below included. A batch keeps its numbers, and
-        if all succeed now, its ``then`` callbacks follow; a standing group begins a generation.
+        if all succeed now, its ``then`` callbacks follow, unless it is incomplete, as what was never sent is
+        still missing; a standing group begins a generation.
         Where the first failure cancels, one that fails anew before all are queued leaves the others as they
         are.
 
@@ -333,12 +342,17 @@ class JobGroup:
 
         Raises:
             celery.exceptions.TimeoutError: It has not completed in time.
-            RuntimeError: Called inside of a task, where waiting can block every worker.
+            WouldBlock: Called inside of a task, where waiting can block every worker.
         """
         return wait_for(self, timeout)
 
     def _is_unsealed(self) -> bool:
         return not self.record.standing and not self.record.sealed
+
+    def _seal(self, *, incomplete: bool) -> None:
+        changed = self._runtime.store.seal_group(self.record.id, incomplete=incomplete)
+        self.record = self._runtime.tracker.change_group(changed).group
+        self._let_go()
 
     def _became(self, record: GroupRecord) -> None:
         self.record = record

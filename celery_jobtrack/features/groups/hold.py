@@ -8,7 +8,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.errors import JobTrackError
+from celery_jobtrack.errors import GroupCancelled, GroupCompleted, JobTrackError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,9 +54,15 @@ def _renewed(store: Store, group_id: str, token: str) -> Iterator[None]:
     done = threading.Event()
 
     def renew() -> None:
+        is_told = False
         while not done.wait(FILLING_LEASE / 3):
             try:
                 store.begin_filling(group_id, token, FILLING_LEASE)
+            except (GroupCancelled, GroupCompleted) as error:
+                # Nothing is wrong: who fills it learns so with the next member.
+                if not is_told:
+                    logger.info("group %s is no longer held open: %s", group_id, error)
+                is_told = True
             except JobTrackError as error:
                 logger.warning("the hold on group %s is not renewed this time: %s", group_id, error)
 

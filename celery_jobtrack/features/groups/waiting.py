@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import assert_will_not_block  # type: ignore[attr-defined] # not in the stubs
+
+from celery_jobtrack.integration.blocking import check_may_wait
 
 if TYPE_CHECKING:
     from celery_jobtrack.features.groups.group import JobGroup
@@ -25,9 +26,12 @@ def wait_for(group: JobGroup, timeout: float | None) -> GroupStatus:
 
     Raises:
         celery.exceptions.TimeoutError: It has not completed in time.
-        RuntimeError: Called inside of a task, where waiting can block every worker.
+        WouldBlock: Called inside of a task, where waiting can block every worker.
     """
-    assert_will_not_block()
+    check_may_wait(
+        f"group {group.record.title!r} ({group.record.id})",
+        "give it a callback (finally_=…), listen to job_group_completed, or look at group.status()",
+    )
     generation = group.refresh().record.generation
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = 0.02

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.errors import InvalidPayload, UnknownGroup
+from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.model.state import GroupState
+from celery_jobtrack.strategies.unknown import unknown_group
 
 if TYPE_CHECKING:
     from celery_jobtrack.integration.runtime import Runtime
@@ -43,7 +44,7 @@ class Room:
         while self._runtime.enabled:
             status = self._runtime.store.group_status(self._group_id)
             if status is None:
-                raise UnknownGroup(f"group {self._group_id!r} is not recorded")
+                raise unknown_group(self._group_id, self._runtime.settings.namespace)
             if status.outstanding < self._most or status.state is GroupState.CANCELLED:
                 return
             time.sleep(pause)

@@ -49,7 +49,8 @@ class Tables:
 class MemoryRows:
     """One transaction: writes go into the tables at once, and are taken back if it fails."""
 
-    def __init__(self, tables: Tables, now: datetime) -> None:
+    def __init__(self, tables: Tables, now: datetime, namespace: str = "default") -> None:
+        self.namespace = namespace
         self._tables = tables
         self._now = now
         self._undo: list[Callable[[], Any]] = []
@@ -162,14 +163,20 @@ class MemoryRows:
     def first_in_line(self, key: str) -> Place | None:
         return next(iter(self.line(key)), None)
 
+    def recount_pauses(self, group: GroupRecord) -> None:
+        """They are counted whenever they are asked for."""
+
     def is_filling(self, group_id: str) -> bool:
         return any(of == group_id and until > self._now for (of, _), until in self._tables.fillers.items())
 
     def hold(self, group_id: str, token: str, until: datetime) -> None:
         self._put(self._tables.fillers, (group_id, token), until)
 
-    def let_go(self, group_id: str, token: str) -> None:
-        self._drop(self._tables.fillers, (group_id, token))
+    def let_go(self, group_id: str, token: str, *, and_of_dead: bool) -> None:
+        now = self.now()
+        dead = [key for key, until in self._tables.fillers.items() if key[0] == group_id and until <= now]
+        for key in {(group_id, token), *(dead if and_of_dead else ())}:
+            self._drop(self._tables.fillers, key)
 
     def add_event(self, cause: Cause, group: GroupRecord) -> None:
         if self.has_event(cause, group):

@@ -38,10 +38,12 @@ class MemoryStore(LockAnswers, RowStore):
 
     Args:
         clock: Gives the time in seconds since 1970; by default the machine's clock.
+        namespace: What errors call it.
     """
 
-    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, clock: Callable[[], float] | None = None, *, namespace: str = "default") -> None:
         super().__init__()
+        self._namespace = namespace
         self._clock = clock
         self._lock = threading.RLock()
         self._tables = Tables()
@@ -69,7 +71,7 @@ class MemoryStore(LockAnswers, RowStore):
     @contextmanager
     def transaction(self) -> Iterator[MemoryRows]:
         with self._lock:
-            rows = MemoryRows(self._tables, self.now())
+            rows = MemoryRows(self._tables, self.now(), self._namespace)
             try:
                 yield rows
             except BaseException:
@@ -241,7 +243,9 @@ class MemoryStore(LockAnswers, RowStore):
 
         def look(tables: Tables) -> bool:
             last, tables.last_look = tables.last_look, now
-            if last is not None and now - last > timedelta(seconds=silence):
+            heard_since = now - timedelta(seconds=silence)
+            last = now if last is None else last
+            if last < heard_since and any(w.is_missing(last, heard_since) for w in tables.workers.values()):
                 tables.paused_until = now + timedelta(seconds=lease)
             return tables.paused_until is None or tables.paused_until <= now
 

@@ -83,8 +83,9 @@ def translate(error: Exception, place: Place, namespace: str) -> Exception:
     if isinstance(error, exceptions.TimeoutError):
         return StoreUnavailable(f"{place.shown} does not answer in time: {text}{_tls_hint(place)}")
     if isinstance(error, exceptions.ConnectionError):
+        said = text.rstrip(".")
         return StoreUnavailable(
-            f"{place.shown}: {text}; check that the server runs and that its URL is right{_tls_hint(place)}"
+            f"{place.shown}: {said}; check that the server runs and that its URL is right{_tls_hint(place)}"
         )
     return StoreUnavailable(f"{place.shown}: {text}")
 

@@ -21,6 +21,7 @@ from celery_jobtrack.strategies.redis.base import RedisBase
 from celery_jobtrack.strategies.redis.fields import GROUP, STATES
 from celery_jobtrack.strategies.redis.group_records import live_members, load_event, load_group
 from celery_jobtrack.strategies.redis.ids import pack_id, pack_key, pack_name, unpack_id
+from celery_jobtrack.strategies.redis.index_names import called, index_name, readable
 from celery_jobtrack.strategies.redis.job_records import load_job, load_last_attempt
 from celery_jobtrack.strategies.redis.packing import fields, the_moment, unpack
 
@@ -129,14 +130,14 @@ class Faults(RedisBase):
             yield _not_filed(kind, what[1], what[2].decode())
         elif kind == "extra":
             index, entry = what[2], what[1]
-            text = f"the index {_shown(index)} lists {_shown(entry)}, which does not belong there"
+            text = f"the index of {index_name(index)} lists {readable(entry)}, which does not belong there"
             detail = f"entry:{index.hex()}:{entry.hex()}"
-            yield Fault(kind=FaultKind.INDEX, subject=_shown(entry), text=text, detail=detail)
+            yield Fault(kind=FaultKind.INDEX, subject=readable(entry), text=text, detail=detail)
         elif kind == "orphan":
             its, rest = what[2].decode(), what[1]
             owner = "job" if _OWNERS[its] == "j" else "group"
-            of = f"the {owner} of event {_shown(rest)}" if its == "v" else f"{owner} {_shown(rest)}"
-            yield diagnosis.orphan(_NAMES[its], _shown(rest), of, f"{its}:{rest.hex()}")
+            of = f"the {owner} of event {readable(rest)}" if its == "v" else f"{owner} {readable(rest)}"
+            yield diagnosis.orphan(_NAMES[its], readable(rest), of, f"{its}:{rest.hex()}")
         elif kind == "unlisted":
             group_id, event_id = unpack_id(what[1]), what[2].decode()
             text = f"the list of the events of group {group_id} is wrong, so that they are not delivered"
@@ -172,7 +173,7 @@ class Faults(RedisBase):
             return
         group = load_group(group_id, numbers, texts)
         if missing:
-            text = f"group {group_id} is not where it belongs in the indexes {missing.decode()}"
+            text = f"group {group_id} is missing or out of place in these indexes: {called(missing.decode())}"
             yield Fault(kind=FaultKind.INDEX, subject=group_id, text=text, detail="group")
         yield from diagnosis.faults_of_group(
             group,
@@ -217,11 +218,11 @@ def _not_filed(kind: str, name: bytes, indexes: str) -> Fault:
     """A job, or a key, that is not in every index in which it belongs."""
     if kind == "lacks":
         subject, detail = unpack_id(name), "job"
-        text = f"job {subject} is not where it belongs in the indexes {indexes}"
+        text = f"job {subject} is missing or out of place in these indexes: {called(indexes)}"
     else:
         subject, detail = name.decode(), "lock"
-        text = f"lock {subject!r} is not where it belongs in the indexes {indexes}"
-        if indexes == "call":
+        text = f"lock {subject!r} is missing in these indexes: {called(indexes)}"
+        if indexes.startswith("call"):
             text = f"lock {subject!r} is free, and who waits for it was not called"
     return Fault(kind=FaultKind.INDEX, subject=subject, text=text, detail=detail)
 
@@ -236,14 +237,6 @@ def _totals(counted: Mapping[JobState, int]) -> Totals:
 def _fillers(numbers: bytes) -> dict[str, datetime]:
     holds = fields(unpack(numbers)).get(GROUP["fillers"], {})
     return {unpack_id(token): the_moment(until) for token, until in holds.items()}
-
-
-def _shown(name: bytes) -> str:
-    """An id, or part of the name of a key, as people read it."""
-    try:
-        return unpack_id(name)
-    except UnicodeDecodeError:
-        return name.decode(errors="backslashreplace")
 
 
 def _cursor(scan: str, larger: list[tuple[bytes, str]]) -> str | None:

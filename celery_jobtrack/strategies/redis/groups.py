@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.errors import GroupCancelled, UnknownGroup
+from celery_jobtrack.errors import GroupCancelled
 from celery_jobtrack.model.group import describe_status
 from celery_jobtrack.model.requests import GroupChanged
 from celery_jobtrack.strategies.redis.base import RedisBase
@@ -25,6 +25,7 @@ from celery_jobtrack.strategies.redis.jobs import refused
 from celery_jobtrack.strategies.redis.packing import microseconds as _microseconds
 from celery_jobtrack.strategies.redis.packing import pack, the_moment
 from celery_jobtrack.strategies.row.groups import FILLING_CHECK
+from celery_jobtrack.strategies.unknown import unknown_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +100,7 @@ class GroupOperations(RedisBase):
         while True:
             answer = self._ask("count_members", packed, page, b"%d" % COUNTED_PAGES)
             if answer[0] == UNKNOWN_GROUP:
-                raise _unknown(group_id)
+                raise unknown_group(group_id, self._namespace)
             _, numbers, following, found = answer
             before = before or numbers
             counts = [sum(pair) for pair in zip(counts, found, strict=True)]
@@ -121,13 +122,13 @@ class GroupOperations(RedisBase):
         answer = self._ask(name, self._claimant(), pack_id(group_id), *arguments)
         if answer[0] != 1:
             if answer[0] == UNKNOWN_GROUP:
-                raise _unknown(group_id)
+                raise unknown_group(group_id, self._namespace)
             if answer[0] == CANCELLING_GROUP:
                 raise GroupCancelled(
                     f"group {title_of(answer[1])!r} ({group_id}) is being cancelled: {answer[2]} of its "
                     "members have not ended; reopen it when they have"
                 )
-            raise refused(answer[0], group_id, answer[1])
+            raise refused(answer[0], group_id, answer[1], self._namespace)
         _, numbers, texts, event, drift = answer
         return GroupChanged(
             group=load_group(group_id, numbers, texts),
@@ -153,10 +154,6 @@ class GroupOperations(RedisBase):
 
     def has_due_events(self) -> bool:
         return bool(self._run("has_due_events"))
-
-
-def _unknown(group_id: str) -> UnknownGroup:
-    return UnknownGroup(f"group {group_id!r} is not recorded")
 
 
 def _group(answer: Any) -> GroupRecord | None:

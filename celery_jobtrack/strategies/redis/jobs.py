@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.errors import GroupCancelled, GroupCompleted, UnknownGroup, UnknownJob
+from celery_jobtrack.errors import GroupCancelled, GroupCompleted
 from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.state import REDRIVEN, STATE_AFTER, Outcome
 from celery_jobtrack.strategies.redis.base import RedisBase
@@ -33,6 +33,7 @@ from celery_jobtrack.strategies.redis.job_records import (
 )
 from celery_jobtrack.strategies.redis.lock_records import dump_claims, load_fences, load_ids, overlapping
 from celery_jobtrack.strategies.redis.packing import pack, to_microseconds, whole
+from celery_jobtrack.strategies.unknown import unknown_group, unknown_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,7 @@ class JobTransitions(RedisBase):
         if answer[0] == OVERLAPPING:
             raise overlapping(origin.task, answer[1], answer[2])
         if answer[0] > 1:
-            raise refused(answer[0], origin.group_id or "", answer[1])
+            raise refused(answer[0], origin.group_id or "", answer[1], self._namespace)
         job, created = partial(load_job, origin.job_id, answer[1]), answer[0] == 1
         if len(answer) == 2:  # noqa: PLR2004
             return EnqueueResult(job=job, created=created)
@@ -95,7 +96,7 @@ class JobTransitions(RedisBase):
             arguments += (pack_id(origin.job_id), dump_origin(origin), request.message or b"")
         answer = self._ask("enqueue_many", *arguments)
         if answer[0] != 1:
-            raise refused(answer[0], group_id or "", answer[1])
+            raise refused(answer[0], group_id or "", answer[1], self._namespace)
         return [
             EnqueueResult(
                 job=partial(load_job, request.origin.job_id, answer[at + 1]), created=bool(answer[at])
@@ -186,9 +187,9 @@ class JobTransitions(RedisBase):
             b"" if request.into is None else b"%d" % request.into,
         )
         if answer[0] == CANCELLING_GROUP:
-            raise refused(answer[0], unpack_id(answer[2]), answer[1])
+            raise refused(answer[0], unpack_id(answer[2]), answer[1], self._namespace)
         if not answer[1]:
-            raise UnknownJob(f"job {request.job_id!r} was never recorded, so it cannot run again")
+            raise unknown_job(request.job_id, self._namespace, so="cannot run again")
         return _settled(request.job_id, answer)
 
     def unpark(self, job_id: str) -> Settled:
@@ -200,7 +201,7 @@ class JobTransitions(RedisBase):
     def request_cancel(self, job_id: str) -> Settled:
         answer = self._ask("cancel", self._claimant(), pack_id(job_id))
         if not answer[1]:
-            raise UnknownJob(f"job {job_id!r} was never recorded, so it cannot be cancelled")
+            raise unknown_job(job_id, self._namespace, so="cannot be cancelled")
         return _settled(job_id, answer)
 
     def claim_copy(self, job: JobRecord) -> bool:
@@ -231,10 +232,10 @@ def _in_two_steps(ask: Any, origin: Origin) -> Any:
     return ask(dump_origin(origin)) if answer[0] == UNKNOWN_ORIGIN else answer
 
 
-def refused(code: int, group_id: str, texts: bytes) -> JobTrackError:
+def refused(code: int, group_id: str, texts: bytes, namespace: str) -> JobTrackError:
     """Why a group takes no member, or lets none run again, in words."""
     if code == UNKNOWN_GROUP:
-        return UnknownGroup(f"group {group_id!r} is not recorded; create it with jobtrack.groups.create()")
+        return unknown_group(group_id, namespace)
     title = title_of(texts)
     if code == CANCELLED_GROUP:
         return GroupCancelled(f"group {title!r} ({group_id}) was cancelled and takes no more members")

@@ -6,13 +6,14 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.errors import GroupCancelled, UnknownGroup
+from celery_jobtrack.errors import GroupCancelled
 from celery_jobtrack.model import grouping
 from celery_jobtrack.model.grouping import NO_EVENTS
 from celery_jobtrack.model.requests import GroupChanged
 from celery_jobtrack.model.state import GroupState
 from celery_jobtrack.strategies.row.base import RowBase
-from celery_jobtrack.strategies.row.jobs import open_for_members
+from celery_jobtrack.strategies.row.jobs import check_open_for_members
+from celery_jobtrack.strategies.unknown import unknown_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,7 @@ class GroupOperations(RowBase):
 
     def begin_filling(self, group_id: str, token: str, seconds: float) -> GroupChanged:
         def hold(group: GroupRecord, rows: Rows) -> Change:
-            open_for_members(group, group_id)
+            check_open_for_members(group)
             return _held(rows, group, token, seconds), NO_EVENTS
 
         return self._change(group_id, hold)
@@ -70,7 +71,7 @@ class GroupOperations(RowBase):
     def reopen_group(self, group_id: str, token: str, seconds: float, *, keep_totals: bool) -> GroupChanged:
         def reopen(group: GroupRecord, rows: Rows) -> Change:
             if group.is_over:
-                group = grouping.reopen(group, keep_totals=keep_totals)
+                group = grouping.reopen(group, keep_totals=keep_totals, for_members=True)
             elif group.state is GroupState.CANCELLED:
                 raise GroupCancelled(
                     f"group {group.title!r} ({group.id}) is being cancelled: {group.outstanding} of its "
@@ -85,7 +86,8 @@ class GroupOperations(RowBase):
 
     def end_filling(self, group_id: str, token: str) -> GroupChanged:
         def let_go(group: GroupRecord, rows: Rows) -> Change:
-            rows.let_go(group_id, token)
+            # Those of a batch that is not sealed tell that its dispatcher died.
+            rows.let_go(group_id, token, and_of_dead=group.standing or group.sealed)
             return grouping.settle_up(group, rows.now(), filling=rows.is_filling(group_id))
 
         return self._change(group_id, let_go)
@@ -103,19 +105,21 @@ class GroupOperations(RowBase):
             counted = grouping.recounted(group, found)
             if counted != group.totals:
                 drift.append(f"counted {counted}, recorded {group.totals}")
+            if (pauses := rows.recount_pauses(group)) is not None:
+                drift.append(f"counted {pauses[1]}, recorded {pauses[0]}")
             now, filling = rows.now(), rows.is_filling(group_id)
             seconds = min(group.time_to_check, FILLING_CHECK) if filling else group.time_to_check
             mended = group.evolve(totals=counted, next_check_at=now + timedelta(seconds=seconds))
             return grouping.settle_up(mended, now, filling=filling)
 
         changed = self._change(group_id, recompute)
-        return GroupChanged(group=changed.group, events=changed.events, repaired=drift[0] if drift else None)
+        return GroupChanged(group=changed.group, events=changed.events, repaired="; ".join(drift) or None)
 
     def _change(self, group_id: str, make: _Make) -> GroupChanged:
         def write(rows: Rows) -> GroupChanged:
             group = rows.group(group_id, lock=True)
             if group is None:
-                raise UnknownGroup(f"group {group_id!r} is not recorded")
+                raise unknown_group(group_id, rows.namespace)
             change = make(group, rows)
             return GroupChanged(group=change[0], events=self._write_change(rows, group, change))
 

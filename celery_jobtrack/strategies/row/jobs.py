@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.errors import GroupCancelled, GroupCompleted, Overlapping, UnknownGroup, UnknownJob
+from celery_jobtrack.errors import (
+    GroupCancelled,
+    GroupCompleted,
+    Overlapping,
+    UnknownGroup,
+)
 from celery_jobtrack.model import grouping, moves
 from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.lock import OnConflict
@@ -21,6 +26,7 @@ from celery_jobtrack.model.requests import (
 from celery_jobtrack.model.state import GroupState, JobState, Reason
 from celery_jobtrack.strategies.row import locking
 from celery_jobtrack.strategies.row.base import RowBase
+from celery_jobtrack.strategies.unknown import unknown_group, unknown_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +74,7 @@ class JobTransitions(RowBase):
         def write(rows: Rows) -> Settled:
             job = rows.job(request.job_id, lock=True)
             if job is None:
-                raise UnknownJob(f"job {request.job_id!r} was never recorded, so it cannot run again")
+                raise unknown_job(request.job_id, rows.namespace, so="cannot run again")
             move = moves.redrive(job, request, rows.now())
             if not move.applied or move.job is None or not _may_fall_into(rows, job, request.into):
                 return Settled(job=job, applied=False)
@@ -106,7 +112,7 @@ class JobTransitions(RowBase):
         def write(rows: Rows) -> Settled:
             job = rows.job(job_id, lock=True)
             if job is None:
-                raise UnknownJob(f"job {job_id!r} was never recorded, so it cannot be cancelled")
+                raise unknown_job(job_id, rows.namespace, so="cannot be cancelled")
             if job.token is not None:
                 rows.update_job(job, job.evolve(cancel_requested=True))
                 return Settled(job=job.evolve(cancel_requested=True), applied=False)
@@ -296,7 +302,10 @@ def _enqueue_many(rows: Rows, requests: Sequence[EnqueueRequest]) -> Sequence[En
     for request in requests:
         job_id = request.origin.job_id
         job = known.get(job_id)
-        created = job is None or job.reason is Reason.PUBLISH_FAILED
+        created = job is None or (
+            # One of another group would run there, and this group would never have it.
+            job.reason is Reason.PUBLISH_FAILED and job.group_id == request.origin.group_id
+        )
         if job is None:
             recorded = moves.enqueue(None, request, now).job
             assert recorded is not None
@@ -309,7 +318,7 @@ def _enqueue_many(rows: Rows, requests: Sequence[EnqueueRequest]) -> Sequence[En
         results.append((job_id, created))
     group_id = requests[0].origin.group_id
     if group_id is not None and new:
-        group = open_for_members(rows.group(group_id, lock=True), group_id)
+        group = open_for_members(rows, group_id)
         joined = grouping.join(group, now, count=len(new))
         rows.update_group(group, joined)
         for job_id, (job, message) in new.items():
@@ -353,7 +362,7 @@ def _joined(rows: Rows, job: JobRecord) -> JobRecord:
     database breaks.
     """
     assert job.group_id is not None
-    group = open_for_members(rows.group(job.group_id, lock=True), job.group_id)
+    group = open_for_members(rows, job.group_id)
     joined = grouping.join(group, rows.now())
     rows.update_group(group, joined)
     return job.evolve(generation=joined.generation)
@@ -401,12 +410,18 @@ def _insert_joined(rows: Rows, job: JobRecord) -> JobRecord:
     return new
 
 
-def open_for_members(group: GroupRecord | None, group_id: str) -> GroupRecord:
-    """The group, if it may be given members; otherwise the error that says why not."""
+def open_for_members(rows: Rows, group_id: str) -> GroupRecord:
+    """The group, locked, if it may be given members; otherwise the error that says why not."""
+    group = rows.group(group_id, lock=True)
     if group is None:
-        raise UnknownGroup(f"group {group_id!r} is not recorded; create it with jobtrack.groups.create()")
+        raise unknown_group(group_id, rows.namespace)
+    check_open_for_members(group)
+    return group
+
+
+def check_open_for_members(group: GroupRecord) -> None:
+    """Raise what says why a group may not be given members."""
     if group.state is GroupState.CANCELLED:
         raise GroupCancelled(f"group {group.title!r} ({group.id}) was cancelled and takes no more members")
     if group.is_over and not group.standing:
         raise GroupCompleted(f"batch {group.title!r} ({group.id}) has completed and takes no more members")
-    return group

@@ -74,7 +74,7 @@ def _keep_word(rows: Rows, group_id: str) -> bool:
     if group is None or group.is_over or not rows.has_event(Cause(kind=EventKind.COMPLETED), group):
         return False
     if group.outstanding > 0:
-        after = grouping.reopen(group.evolve(completed_at=rows.now()), keep_totals=True)
+        after = grouping.reopen(group.evolve(completed_at=rows.now()), keep_totals=True, for_members=False)
         due = rows.now() + timedelta(seconds=group.time_to_check)
         rows.update_group(group, after.evolve(next_check_at=due))
         return True

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from celery_jobtrack.model.event import Cause, EventRecord
-    from celery_jobtrack.model.group import GroupRecord, Totals
+    from celery_jobtrack.model.group import GroupRecord, Pauses, Totals
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.model.lock import LockRecord, Place
 
@@ -23,6 +23,9 @@ class Rows(Protocol):
 
     Any method may raise ``Conflict``; nothing of the transaction remains then.
     """
+
+    namespace: str
+    """Of the store: what errors call it."""
 
     def now(self) -> datetime:
         """The store's time; the same throughout the transaction."""
@@ -75,13 +78,20 @@ class Rows(Protocol):
     def first_in_line(self, key: str) -> Place | None:
         """Whoever is next."""
 
+    def recount_pauses(self, group: GroupRecord) -> tuple[Pauses, Pauses] | None:
+        """Count anew the members that wait for a retry or are parked, where their number is kept.
+
+        It is mended. Gives what was kept and what is right; None if both are the same, or nothing is kept.
+        """
+
     def is_filling(self, group_id: str) -> bool:
         """Whether somebody holds the group's completion open."""
 
     def hold(self, group_id: str, token: str, until: datetime) -> None:
         """Write or renew a filler's hold."""
 
-    def let_go(self, group_id: str, token: str) -> None: ...
+    def let_go(self, group_id: str, token: str, *, and_of_dead: bool) -> None:
+        """Delete a filler's hold, and with ``and_of_dead`` those that have run out."""
 
     def add_event(self, cause: Cause, group: GroupRecord) -> None:
         """Write an event, unless the generation has had one of this kind and step."""

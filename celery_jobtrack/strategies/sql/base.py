@@ -110,7 +110,9 @@ class SqlBase(RowStore):
     @contextmanager
     def transaction(self) -> Iterator[SqlRows]:
         with self._turn(), self._connected(self._engine) as connection, connection.begin():
-            yield SqlRows(connection, self._schema, self._sql, self._clock)
+            rows = SqlRows(connection, self._schema, self._sql, self._clock)
+            yield rows
+            rows.finish()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ from celery_jobtrack.model.fault import Fault, FaultKind, FaultPage
 from celery_jobtrack.model.group import GROUP_TASK, Totals
 from celery_jobtrack.model.state import FINAL, EventKind, JobState
 from celery_jobtrack.strategies.sql.group_queries import GroupQueries
+from celery_jobtrack.strategies.sql.pauses import counted_pauses, kept_pauses, pauses_in
 from celery_jobtrack.strategies.sql.statements import in_states
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select, Table
 
     from celery_jobtrack.model.event import EventRecord
-    from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.group import GroupRecord, Pauses
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.strategies.row.rows import Rows
     from celery_jobtrack.strategies.sql.records import RecordMap
@@ -33,7 +34,15 @@ if TYPE_CHECKING:
 
     Look = Callable[["_Part"], Iterator[Fault]]
 
-PARTS = {"jobs": 500, "attempts": 2000, "tags": 2000, "groups": 20, "events": 500, "fillers": 500}
+PARTS = {
+    "jobs": 500,
+    "attempts": 2000,
+    "tags": 2000,
+    "groups": 20,
+    "events": 500,
+    "fillers": 500,
+    "pauses": 500,
+}
 """How many rows of a table are looked at in one go, in this order."""
 
 
@@ -62,20 +71,22 @@ class Faults(GroupQueries):
             "groups": self._in_groups,
             "events": self._in_events,
             "fillers": self._in_fillers,
+            "pauses": self._in_pauses,
         }
         name, _, number = ("jobs:0" if cursor is None else cursor).partition(":")
         if name not in looks or not (number.isascii() and number.isdigit()):
             raise InvalidPayload(f"{str(cursor)[:40]!r} is no cursor: hand on the one that a page came with")
         table, after = getattr(self._schema, name), int(number[:19])
+        following = list(looks)[list(looks).index(name) + 1 :]
+        next_table = f"{following[0]}:0" if following else None
 
         def look(connection: Connection) -> FaultPage:
             last, examined = _end_of_part(connection, table, after, PARTS[name])
             if not examined:
-                following = list(looks)[list(looks).index(name) + 1 :]
-                return FaultPage(cursor=f"{following[0]}:0" if following else None)
+                return FaultPage(cursor=next_table)
             now = self._clock.moment(None if self._sql.clock is None else connection.scalar(self._sql.clock))
             found = tuple(looks[name](_Part(connection, table, after, last, now)))
-            return FaultPage(faults=found, cursor=f"{name}:{last}" if last else None, examined=examined)
+            return FaultPage(faults=found, cursor=f"{name}:{last}" if last else next_table, examined=examined)
 
         return self._look(look)
 
@@ -148,7 +159,7 @@ class Faults(GroupQueries):
             .where(*part.rows)
             .order_by(groups.c.seq)
         )
-        totals = self._counted(part)
+        totals, pauses = self._counted(part), self._compared_pauses(part)
         held: dict[str, dict[str, datetime]] = {}
         of_part = select(groups.c.id).where(*part.rows)
         for group_id, token, until in part.all(
@@ -186,6 +197,9 @@ class Faults(GroupQueries):
                 now=part.now,
                 told=told.get(group.id, set()),
             )
+            if group.id in pauses:
+                counted = totals.get(group.id, Totals())
+                yield from diagnosis.faults_of_pauses(group, *pauses[group.id], counted=counted)
             yield from diagnosis.faults_of_child(
                 group, members.get(group.id), has_open_parent=group.id in with_open_parent, now=part.now
             )
@@ -213,6 +227,15 @@ class Faults(GroupQueries):
             totals[group_id] = counted_so_far
         return totals
 
+    def _compared_pauses(self, part: _Part) -> Mapping[str, tuple[Pauses, Pauses]]:
+        """Of each group that has not completed: how many members pause as it is kept, and as it is right."""
+        groups = self._schema.groups
+        members = groups.c.id, groups.c.base_generation, groups.c.generation
+        kept, right = kept_pauses(self._schema, *members), counted_pauses(self._schema, *members)
+        statement = select(groups.c.id, *kept, *right).where(*part.rows, groups.c.completed_at.is_(None))
+        middle = 1 + len(kept)
+        return {row[0]: (pauses_in(row[1:middle]), pauses_in(row[middle:])) for row in part.all(statement)}
+
     def _in_events(self, part: _Part) -> Iterator[Fault]:
         events, groups, event_map = self._schema.events, self._schema.groups, self._sql.maps.event
         has_group = exists().where(groups.c.id == events.c.group_id)
@@ -231,6 +254,15 @@ class Faults(GroupQueries):
         statement = select(fillers.c.group_id, fillers.c.token).where(groupless).limit(PARTS["fillers"])
         for group_id, token in part.all(statement):
             yield diagnosis.orphan(f"the hold {token}", group_id, f"group {group_id}", f"fillers:{token}")
+
+    def _in_pauses(self, part: _Part) -> Iterator[Fault]:
+        pauses, groups = self._schema.pauses, self._schema.groups
+        groupless = ~exists().where(groups.c.id == pauses.c.group_id)
+        for (group_id,) in part.all(
+            select(pauses.c.group_id).where(groupless).distinct().limit(PARTS["pauses"])
+        ):
+            text = f"what is kept of paused members of {group_id}"
+            yield diagnosis.orphan(text, group_id, f"group {group_id}", "pauses")
 
     # -- what is mended ------------------------------------------------------------------------------
 
@@ -256,6 +288,11 @@ class Faults(GroupQueries):
             "fillers": (
                 and_(schema.fillers.c.group_id == fault.subject, schema.fillers.c.token == rest),
                 schema.fillers.c.group_id,
+                schema.groups.c.id,
+            ),
+            "pauses": (
+                schema.pauses.c.group_id == fault.subject,
+                schema.pauses.c.group_id,
                 schema.groups.c.id,
             ),
         }

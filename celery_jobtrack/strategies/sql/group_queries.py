@@ -11,6 +11,7 @@ from celery_jobtrack.model.event import EventCounts
 from celery_jobtrack.model.group import describe_status
 from celery_jobtrack.model.state import GroupState, JobState
 from celery_jobtrack.strategies.sql.job_queries import JobQueries
+from celery_jobtrack.strategies.sql.pauses import COUNTED_AS, kept_pauses
 from celery_jobtrack.strategies.sql.records import QUEUED_OR_PARKED
 from celery_jobtrack.strategies.sql.statements import in_states
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.job import JobRecord
     from celery_jobtrack.model.requests import GroupQuery, Page
 
-_COUNTED = (JobState.STARTED, JobState.RETRY, JobState.WAITING)
-"""The states of members that a group's counters do not tell apart."""
+_LIVE = (JobState.STARTED, *COUNTED_AS)
+"""The states of members that the counters in a group's row do not tell apart."""
 
 
 class GroupQueries(JobQueries):
@@ -57,7 +58,7 @@ class GroupQueries(JobQueries):
         counted = len(self._sql.maps.group.columns) + 1
         return describe_status(
             self._sql.maps.group.load(row),
-            dict(zip(_COUNTED, row[counted:], strict=False)),
+            dict(zip(_LIVE, row[counted:], strict=False)),
             filling=bool(row[counted - 1]),
             now=self._clock.moment(None if self._clock.column is None else row[-1]),
         )
@@ -65,25 +66,27 @@ class GroupQueries(JobQueries):
     def _status_statement(self) -> Select[Any]:
         """Reads a group, whether it is being filled, its members in three states, and the clock.
 
-        One statement, so that the numbers belong together. Each count is a range of the index by
-        group, state and generation.
+        One statement, so that the numbers belong together. Members that run are a range of the index by
+        group, state and generation, as many as there are processes; the others are counters.
         """
         groups, jobs, fillers = self._schema.groups, self._schema.jobs, self._schema.fillers
         filling = exists().where(fillers.c.group_id == groups.c.id, fillers.c.until > self._clock.expression)
-        counts = (
+        started = (
             select(func.count())
             .where(
                 jobs.c.group_id == groups.c.id,
-                in_states(jobs.c.state, [state]),
+                in_states(jobs.c.state, [JobState.STARTED]),
                 jobs.c.generation >= groups.c.base_generation,
                 jobs.c.generation <= groups.c.generation,
             )
             .scalar_subquery()
-            for state in _COUNTED
         )
+        paused = kept_pauses(self._schema, groups.c.id, groups.c.base_generation, groups.c.generation)
         clock = [] if self._clock.column is None else [self._clock.column]
         return (
-            self._read_groups().add_columns(filling, *counts, *clock).where(groups.c.id == bindparam("of_id"))
+            self._read_groups()
+            .add_columns(filling, started, *paused, *clock)
+            .where(groups.c.id == bindparam("of_id"))
         )
 
     def _read_groups(self) -> Select[Any]:

@@ -106,11 +106,20 @@ class PlainCases(SqlBase):
         if self._plain is None or request.origin.within:
             return None
         statements, values = self._plain
-        row = self._written(statements.start, values.start(request))
+        row = self._started_row(statements, request, values.start(request))
         if row is None:
             return None
         result = StartResult(job=lambda: values.job(row), attempt=lambda: _opened(result.job, request))
         return result
+
+    def _started_row(
+        self, statements: PlainStatements, request: StartRequest, given: dict[str, Any]
+    ) -> Sequence[Any] | None:
+        """A member that was retried probably waits for that, but it may have been queued again since."""
+        row = None
+        if request.origin.retries > 0 and request.origin.group_id is not None:
+            row = self._written(statements.start_again, given)
+        return row or self._written(statements.start, given)
 
     def _finish_plainly(self, request: FinishRequest) -> Settled | None:
         state = STATE_AFTER[request.outcome]

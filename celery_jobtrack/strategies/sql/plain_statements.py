@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from celery_jobtrack.model.state import FINAL, JobState
 from celery_jobtrack.strategies.sql.clock import POSTGRESQL_NOW
+from celery_jobtrack.strategies.sql.pauses import RESUME, SLOTS
 from celery_jobtrack.strategies.sql.tallies import GATHER, OPEN, Crowd
 
 if TYPE_CHECKING:
@@ -61,11 +62,16 @@ class PlainStatements:
             "attempts": schema.attempts.name,
             "groups": schema.groups.name,
             "tallies": schema.tallies.name,
+            "pauses": schema.pauses.name,
+            "pause_slots": str(SLOTS),
             **{name: str(value) for name, value in asdict(crowd or Crowd()).items()},
             "job": ", ".join(column.name for column in maps.job.columns),
             "now": _NOW,
         }
-        self.start = self._named(_START)
+        self.start = self._named(_START, which=_NOT_PAUSED, resumed="")
+        """For all but members of a group that wait for a retry."""
+        self.start_again = self._named(_START, which=_PAUSED, resumed=self._part(_RESUMED))
+        """For members of a group that wait for a retry."""
         self.progress = self._named(_PROGRESS)
         self.finish = {state: self._named(_FINISH, **_ending(state)) for state in FINAL}
         """By the state in which the job ends; for jobs without a group."""
@@ -82,13 +88,16 @@ class PlainStatements:
         self.open_tallies = self._named(OPEN)
         self.gather_tallies = self._named(GATHER)
 
+    def _part(self, part: str) -> str:
+        return part.format(**self._names)
+
     def _enqueue_many(self, membership: Mapping[str, str]) -> PlainStatement:
-        parts = {name: part.format(**self._names) for name, part in membership.items()}
+        parts = {name: self._part(part) for name, part in membership.items()}
         return self._named(_ENQUEUE_MANY, **parts)
 
     def _enqueue(self, membership: Mapping[str, str], *, tagged: bool) -> PlainStatement:
         parts = {**membership, "filed": _FILED if tagged else ""}
-        return self._named(_ENQUEUE, **{name: part.format(**self._names) for name, part in parts.items()})
+        return self._named(_ENQUEUE, **{name: self._part(part) for name, part in parts.items()})
 
     def _named(self, statement: str, **more: str) -> PlainStatement:
         text = statement.format(**self._names, **more).strip()
@@ -113,7 +122,8 @@ def _ending(state: JobState) -> dict[str, str]:
 # expiry is against it; the token is new; the job's group, if it has one, runs or has run.
 # Reads the group without locking it: a group that this job is a member of does not await its first start
 # again, and one that is being cancelled might as well have been cancelled a moment later.
-# Writes the job and inserts its attempt. Returns the job.
+# Writes the job, inserts its attempt, and counts a member out of those that wait for a retry.
+# Returns the job.
 _START = """
 WITH started AS (
     UPDATE {jobs} SET
@@ -122,7 +132,7 @@ WITH started AS (
         due_at = NULL, expiring_at = NULL,
         progress_current = NULL, progress_total = NULL, progress_text = NULL,
         error_type = NULL, error_message = NULL, error_traceback = NULL
-    WHERE id = :id AND (state IN ('ENQUEUED', 'RETRY')) IS TRUE AND token IS NULL AND NOT cancel_requested
+    WHERE id = :id AND ({which}) IS TRUE AND token IS NULL AND NOT cancel_requested
         AND (run, retries) <= (:run::integer, :retries::integer)
         AND (expires_at IS NULL OR expires_at >= {now})
         AND (attempts = 0 OR NOT EXISTS (SELECT FROM {attempts} known WHERE known.token = :token))
@@ -135,9 +145,13 @@ WITH started AS (
     SELECT :token, id, attempts, :worker_id, :worker, :pid::bigint, :retries::integer, run,
         started_at, :reruns::boolean
     FROM started
-)
+){resumed}
 SELECT {job} FROM started
 """
+
+_NOT_PAUSED = "state = 'ENQUEUED' OR (state = 'RETRY' AND generation IS NULL)"
+_PAUSED = "state = 'RETRY' AND generation IS NOT NULL"
+_RESUMED = f", resumed AS ({RESUME})"
 
 # Guards: this attempt is the open one, and the job has no group. A job that has a token is STARTED, and
 # the attempt with this token is open.

@@ -107,7 +107,7 @@ class Pruning(WorkerOperations):
                     continue
                 if connection.scalar(needed, {"of_id": group_id}):
                     continue
-                for table in (self._schema.events, self._schema.fillers):
+                for table in (self._schema.events, self._schema.fillers, self._schema.pauses):
                     self._delete(connection, table, table.c.group_id, [group_id])
                 self._delete(connection, groups, groups.c.id, [group_id])
                 pruned += 1

@@ -12,6 +12,7 @@ from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.state import FINAL, EventKind, JobState
 from celery_jobtrack.strategies.sql.driver import DriverConnection
+from celery_jobtrack.strategies.sql.pauses import COUNTED_AS, PauseChanges, pauses_in
 from celery_jobtrack.strategies.sql.schema import ENDED
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Select, Table
 
     from celery_jobtrack.model.event import Cause
-    from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.group import GroupRecord, Pauses
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.strategies.sql.clock import Clock
     from celery_jobtrack.strategies.sql.plain_statements import PlainStatement
@@ -39,12 +40,19 @@ class SqlRows:
 
     def __init__(self, connection: Connection, schema: Schema, statements: Statements, clock: Clock) -> None:
         self.connection = connection
+        self.namespace = schema.namespace
         self._driver = DriverConnection(connection, statements.compiled)
         self._schema = schema
         self._sql = statements
         self._maps = statements.maps
         self._clock = clock
         self._now: datetime | None = None
+        self._pauses = PauseChanges()
+
+    def finish(self) -> None:
+        """Write what is written last, before the transaction is committed."""
+        for change in self._pauses:
+            self._driver.write(self._sql.add_pauses, change)
 
     def execute(self, statement: PlainStatement, values: Mapping[str, Any]) -> Sequence[Any] | None:
         """The first row of a statement in the database's own words, or None."""
@@ -68,6 +76,7 @@ class SqlRows:
         values = self._maps.job.dump(job)
         values["message"] = message
         self._driver.write(self._sql.insert_job, values)
+        self._pauses.moved(None, job)
         self._file_under(job.id, job.tags)
 
     def jobs_of(self, job_ids: Sequence[str]) -> Mapping[str, JobRecord]:
@@ -79,6 +88,8 @@ class SqlRows:
         if jobs:
             values = [{**self._maps.job.dump(job), "message": message} for job, message in jobs]
             self.connection.execute(insert(self._schema.jobs), values)
+            for job, _ in jobs:
+                self._pauses.moved(None, job)
         self._file_all({job.id: job.tags for job, _ in jobs if job.tags})
 
     def update_job(self, before: JobRecord, after: JobRecord) -> None:
@@ -86,6 +97,7 @@ class SqlRows:
         if after.state is JobState.SUCCESS and before.state is not JobState.SUCCESS:
             changes["message"] = None
         self._update(self._schema.jobs, before.id, changes)
+        self._pauses.moved(before, after)
         if "tags" in changes:
             self._file_under(before.id, (tag for tag in after.tags if tag not in before.tags))
 
@@ -128,6 +140,9 @@ class SqlRows:
 
     def update_group(self, before: GroupRecord, after: GroupRecord) -> None:
         self._update(self._schema.groups, before.id, self._maps.group.changes(before, after))
+        if after.base_generation != before.base_generation:
+            earlier = {"of_group_id": after.id, "of_generation": after.base_generation}
+            self._driver.write(self._sql.drop_pauses, earlier)
 
     def group_id_of_key(self, key: str) -> str | None:
         row = self._one(self._sql.group_id_of_key, of_key=key)
@@ -144,6 +159,17 @@ class SqlRows:
                 totals = totals.counting(state, by=count)
         return totals
 
+    def recount_pauses(self, group: GroupRecord) -> tuple[Pauses, Pauses] | None:
+        members = {"of_group_id": group.id, "first": group.base_generation, "last": group.generation}
+        row = self._one(self._sql.compared_pauses, **members)
+        assert row is not None
+        kept, right = pauses_in(row[:2]), pauses_in(row[2:])
+        if kept == right:
+            return None
+        missing = {name: getattr(right, name) - getattr(kept, name) for name in COUNTED_AS.values()}
+        self._pauses.add(group.id, group.generation, **missing)
+        return kept, right
+
     def is_filling(self, group_id: str) -> bool:
         found = self._one(self._sql.is_filling, of_group_id=group_id, now=self.now())
         return found is not None and bool(found[0])
@@ -155,9 +181,12 @@ class SqlRows:
             values = {"group_id": group_id, "token": token, "until": until}
             self._driver.write(self._sql.insert_hold, values)
 
-    def let_go(self, group_id: str, token: str) -> None:
-        parameters = {"of_group_id": group_id, "of_token": token, "now": self.now()}
-        self._driver.write(self._sql.let_go, parameters)
+    def let_go(self, group_id: str, token: str, *, and_of_dead: bool) -> None:
+        parameters = {"of_group_id": group_id, "of_token": token}
+        if and_of_dead:
+            self._driver.write(self._sql.let_go_of_dead, {**parameters, "now": self.now()})
+        else:
+            self._driver.write(self._sql.let_go, parameters)
 
     def add_event(self, cause: Cause, group: GroupRecord) -> None:
         # What has run again may reach a step again, and fail after its dispatch did. The others come once.

@@ -4,7 +4,7 @@ Some columns hold nothing of their own; ``records.py`` derives them. They are nu
 the row, so that an index on them stays as small as what is due, also on MySQL, which has no partial indexes:
 ``jobs.due_at`` and ``jobs.expiring_at`` while a job is queued, ``events.pending`` until an event is
 delivered. ``groups.progress_every`` tells statements what the callbacks want. ``tallies`` and
-``groups.reserved`` are explained in ``tallies.py``.
+``groups.reserved`` are explained in ``tallies.py``, ``pauses`` in ``pauses.py``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from celery_jobtrack.strategies.sql.types import (
 if TYPE_CHECKING:
     from sqlalchemy.schema import SchemaItem
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The version that this code writes; the newest of ``migrations/versions``."""
 
 MYSQL_OPTIONS: dict[str, Any] = {
@@ -82,12 +82,14 @@ class Schema:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
+        self.namespace = prefix.removeprefix("jobtrack_").removesuffix("_") or "default"
         self.metadata = MetaData()
         self.jobs = self._jobs()
         self.tags = self._tags()
         self.attempts = self._attempts()
         self.groups = self._groups()
         self.tallies = self._tallies()
+        self.pauses = self._pauses()
         self.fillers = self._fillers()
         self.events = self._events()
         self.workers = self._workers()
@@ -251,6 +253,17 @@ class Schema:
             Column("room", BigInteger, nullable=False),
             *(Column(name, BigInteger, nullable=False) for name in ENDED),
             PrimaryKeyConstraint("group_id", "slot", name=f"pk_{self.prefix}tallies"),
+        )
+
+    def _pauses(self) -> Table:
+        return self._table(
+            "pauses",
+            Column("group_id", Key, nullable=False),
+            Column("generation", BigInteger, nullable=False, autoincrement=False),
+            Column("slot", Integer, nullable=False, autoincrement=False),
+            Column("retrying", BigInteger, nullable=False),
+            Column("waiting", BigInteger, nullable=False),
+            PrimaryKeyConstraint("group_id", "generation", "slot", name=f"pk_{self.prefix}pauses"),
         )
 
     def _fillers(self) -> Table:

@@ -13,6 +13,7 @@ from sqlalchemy import true as sql_true
 from sqlalchemy.dialects import postgresql, sqlite
 
 from celery_jobtrack.model.state import JobState
+from celery_jobtrack.strategies.sql.pauses import add_pauses, compared_pauses, drop_pauses
 from celery_jobtrack.strategies.sql.plain_statements import PlainStatements
 from celery_jobtrack.strategies.sql.records import RecordMaps
 from celery_jobtrack.strategies.sql.tallies import with_tallies
@@ -86,13 +87,20 @@ class Statements:
         )
         """The members of some generations that follow each other, in each state."""
 
+        self.add_pauses = add_pauses(schema, dialect)
+        self.drop_pauses = drop_pauses(schema)
+        self.compared_pauses = compared_pauses(schema)
+
         of_group = fillers.c.group_id == bindparam("of_group_id")
         of_filler = fillers.c.token == bindparam("of_token")
         self.is_filling = select(exists().where(of_group, fillers.c.until > bindparam("now")))
         self.renew_hold = update(fillers).where(of_group, of_filler).values(until=bindparam("until"))
         self.insert_hold = insert(fillers).inline()
+        self.let_go = delete(fillers).where(of_group, of_filler)
         # Also what fillers that died have left: nobody else takes that away.
-        self.let_go = delete(fillers).where(of_group, of_filler | (fillers.c.until <= bindparam("now")))
+        self.let_go_of_dead = delete(fillers).where(
+            of_group, of_filler | (fillers.c.until <= bindparam("now"))
+        )
 
         self.insert_event = insert(events).inline()
         self.event = select(*maps.event.columns).where(events.c.id == bindparam("of_id"))

@@ -112,18 +112,29 @@ class WorkerOperations(JobQueries):
         The row of the last look is locked, so of two who look after a silence one begins the pause and
         the other finds it.
         """
-        leases = self._schema.leases
+        leases, workers = self._schema.leases, self._schema.workers
         until = select(leases.c.until)
         last_look = until.where(leases.c.name == LAST_LOOK).with_for_update()
         pause = until.where(leases.c.name == PAUSE)
+        # As ``WorkerRecord.is_missing``.
+        missing = select(
+            exists().where(
+                workers.c.stopped_at.is_(None),
+                workers.c.lease_until >= bindparam("last_look", type_=workers.c.lease_until.type),
+                workers.c.heartbeat_at < bindparam("heard_since", type_=workers.c.heartbeat_at.type),
+            )
+        )
 
         def look(rows: Rows) -> bool:
             connection, now = cast("SqlRows", rows).connection, rows.now()
             last = connection.scalar(last_look)
             self._note(connection, LAST_LOOK, now)
-            if last is not None and now - last > timedelta(seconds=silence):
-                self._note(connection, PAUSE, now + timedelta(seconds=lease))
-                return False
+            heard_since = now - timedelta(seconds=silence)
+            if last is not None and last < heard_since:
+                about = {"last_look": last, "heard_since": heard_since}
+                if connection.scalar(missing, about):
+                    self._note(connection, PAUSE, now + timedelta(seconds=lease))
+                    return False
             paused = connection.scalar(pause)
             return paused is None or paused <= now
 

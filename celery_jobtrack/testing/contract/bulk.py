@@ -126,6 +126,25 @@ class BulkContract:
         assert the_group(store).totals == Totals(total=3, failed=1)
         assert store.recompute_group("g").repaired is None
 
+    def test_job_of_another_group_that_could_not_be_published_stays_as_it_is(self, store: Store) -> None:
+        group(store)
+        store.begin_filling("g", "f", 60)
+        group(store, "other")
+        fail_to_publish(store, "of-other", group_id="other")
+        fail_to_publish(store, "of-none")
+        fail_to_publish(store, "of-g", group_id="g")
+        before = [the_job(store, job_id) for job_id in ("of-other", "of-none")]
+        results = enqueue_many(store, ["of-other", "new", "of-none"], group_id="g", message=b"new")
+        assert [result.created for result in results] == [False, True, False]
+        assert [result.job for result in results[::2]] == before
+        assert [the_job(store, job.id) for job in before] == before
+        assert store.message("of-other") == b"old"
+        assert not enqueue_many(store, ["of-g"])[0].created
+        assert (the_group(store, "other").totals, the_group(store).totals) == (
+            Totals(total=1, failed=1),
+            Totals(total=2, failed=1),
+        )
+
     def test_dispatch_that_is_repeated_after_it_failed_reopens_its_batch(self, store: Store) -> None:
         batch(store)
         fail_to_publish(store, "a", group_id="g")
@@ -133,7 +152,7 @@ class BulkContract:
         results = enqueue_many(store, ["a", "b"], group_id="g")
         assert [result.created for result in results] == [True, True]
         record = the_group(store)
-        assert (record.generation, record.base_generation, record.incomplete) == (2, 1, False)
+        assert (record.generation, record.base_generation, record.incomplete) == (2, 1, True)
         assert record.totals == Totals(total=2)
         run(store, "a", group_id="g", run=2)
         run(store, "b", group_id="g")

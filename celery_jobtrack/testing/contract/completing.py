@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from celery_jobtrack.model.state import EventKind, GroupState, JobState, Outcome, Reason
+from celery_jobtrack.model.state import (
+    CallbackKind,
+    EventKind,
+    GroupOutcome,
+    GroupState,
+    JobState,
+    Outcome,
+    Reason,
+)
 from celery_jobtrack.testing.steps import (
     all_events,
     batch,
+    callback,
     enqueue,
     finish,
     group,
@@ -136,13 +145,47 @@ class CompletingContract:
         assert not before.incomplete
 
     def test_seal_incomplete_is_remembered(self, store: Store) -> None:
-        batch(store)
+        batch(store, callbacks=(callback(CallbackKind.CATCH),))
         enqueue(store, group_id="g")
         assert store.seal_group("g", incomplete=True).group.incomplete
         store.seal_group("g")
         record = the_group(store)
         assert record.sealed
         assert record.incomplete
+
+    @pytest.mark.parametrize("callbacks", [(), (callback(CallbackKind.CATCH),)])
+    def test_standing_group_is_incomplete_for_one_generation(
+        self, store: Store, clock: Clock, callbacks: Any
+    ) -> None:
+        group(store, callbacks=callbacks)
+        enqueue(store, "a", group_id="g")
+        assert store.seal_group("g", incomplete=True).group.incomplete
+        assert not the_group(store).sealed
+        run(store, "a", group_id="g")
+        assert (the_group(store).is_over, the_group(store).outcome) == (True, GroupOutcome.FAILED)
+        run(store, "b", group_id="g")
+        record = the_group(store)
+        assert (record.generation, record.incomplete) == (2, False)
+        assert record.outcome is GroupOutcome.SUCCEEDED
+        told = [EventKind.STARTED, *([EventKind.FAILED] if callbacks else []), EventKind.COMPLETED, *BOTH]
+        assert [event.kind for event in all_events(store, clock)] == told
+
+    def test_standing_group_that_has_no_members_is_not_incomplete(self, store: Store) -> None:
+        before = group(store, callbacks=(callback(CallbackKind.CATCH),))
+        assert store.seal_group("g", incomplete=True).events == ()
+        assert the_group(store) == before
+        run(store, "a", group_id="g")
+        assert the_group(store).outcome is GroupOutcome.SUCCEEDED
+        over = the_group(store)
+        assert store.seal_group("g", incomplete=True).events == ()
+        assert the_group(store) == over
+
+    def test_standing_group_is_not_sealed(self, store: Store) -> None:
+        group(store)
+        enqueue(store, "a", group_id="g")
+        before = the_group(store)
+        assert store.seal_group("g").events == ()
+        assert the_group(store) == before
 
     def test_seal_of_a_completed_batch_does_not_make_it_incomplete(self, store: Store) -> None:
         batch(store)

@@ -443,7 +443,7 @@ class LockContract:
 
     def test_job_with_two_keys_holds_the_first_while_it_waits_for_the_second(self, store: Store) -> None:
         first, second = Claim(key="a-key"), Claim(key="b-key")
-        both = {"claims": (first, second)}
+        both: dict[str, Any] = {"claims": (first, second)}
         enqueue(store, "has-second", claims=(second,))
         start(store, "has-second", "t2", claims=(second,))
         enqueue(store, "wants-both", **both)

@@ -8,7 +8,15 @@ import pytest
 
 from celery_jobtrack.errors import GroupCancelled, UnknownGroup
 from celery_jobtrack.model.group import Totals
-from celery_jobtrack.model.state import CallbackKind, EventKind, GroupState, JobState, Outcome, Reason
+from celery_jobtrack.model.state import (
+    CallbackKind,
+    EventKind,
+    GroupOutcome,
+    GroupState,
+    JobState,
+    Outcome,
+    Reason,
+)
 from celery_jobtrack.testing.steps import (
     all_events,
     batch,
@@ -27,14 +35,15 @@ if TYPE_CHECKING:
     from celery_jobtrack.testing.clock import Clock
 
 FINALLY = (callback(CallbackKind.FINALLY),)
+CATCH = (callback(CallbackKind.CATCH),)
 
 
-def completed_batch(store: Store, **more: Any) -> None:
+def completed_batch(store: Store, *, incomplete: bool = False, **more: Any) -> None:
     """A batch of two that is over: one has succeeded, one has failed."""
     batch(store, **more)
     run(store, "a", group_id="g")
     run(store, "b", Outcome.FAILURE, group_id="g")
-    store.seal_group("g", incomplete=True)
+    store.seal_group("g", incomplete=incomplete)
 
 
 class ReopenContract:
@@ -87,7 +96,91 @@ class ReopenContract:
         redrive(store, "a")
         assert the_group(store).sealed, "nobody would seal it"
         run(store, "a", run=2, group_id="g")
-        assert the_group(store).is_over
+        record = the_group(store)
+        assert (record.is_over, record.outcome) == (True, GroupOutcome.FAILED), "nobody said that it is whole"
+
+    @pytest.mark.parametrize(("incomplete", "outcome"), [(False, "SUCCEEDED"), (True, "FAILED")])
+    def test_batch_that_was_over_before_it_was_sealed_is_told_whether_it_is_whole(
+        self, store: Store, clock: Clock, incomplete: bool, outcome: str
+    ) -> None:
+        batch(store, cancels_on_failure=True)
+        run(store, "a", Outcome.FAILURE, group_id="g")
+        all_events(store, clock)
+        changed = store.seal_group("g", incomplete=incomplete)
+        assert (changed.group.sealed, changed.group.incomplete, changed.events) == (True, incomplete, ())
+        assert store.seal_group("g", incomplete=not incomplete).group.incomplete is incomplete
+        redrive(store, "a")
+        run(store, "a", run=2, group_id="g")
+        assert the_group(store).outcome == outcome
+
+    def test_batch_that_lacks_members_goes_on_lacking_them_when_those_it_has_run_again(
+        self, store: Store
+    ) -> None:
+        completed_batch(store, incomplete=True)
+        for number in (2, 3):
+            redrive(store, "b")
+            assert (the_group(store).sealed, the_group(store).incomplete) == (True, True)
+            last = Outcome.FAILURE if number == 2 else Outcome.SUCCESS
+            run(store, "b", last, run=number, group_id="g")
+        record = the_group(store)
+        assert record.totals == Totals(total=2, succeeded=2)
+        assert (record.is_over, record.outcome) == (True, GroupOutcome.FAILED)
+
+    def test_batch_that_is_reopened_for_what_it_lacks_waits_until_it_is_sealed(self, store: Store) -> None:
+        completed_batch(store, incomplete=True, callbacks=CATCH)
+        redrive(store, "b")
+        run(store, "b", run=2, group_id="g")
+        store.reopen_group("g", "f", 60, keep_totals=True)
+        assert (the_group(store).sealed, the_group(store).incomplete) == (False, False)
+        run(store, "c", group_id="g")
+        store.end_filling("g", "f")
+        assert not the_group(store).is_over
+        store.seal_group("g")
+        record = the_group(store)
+        assert (record.is_over, record.outcome) == (True, GroupOutcome.SUCCEEDED)
+        assert record.totals == Totals(total=3, succeeded=3)
+
+    def test_batch_that_lacked_members_lacks_them_again_if_who_reopened_it_says_so(
+        self, store: Store, clock: Clock
+    ) -> None:
+        completed_batch(store, incomplete=True, callbacks=CATCH)
+        all_events(store, clock)
+        store.reopen_group("g", "f", 60, keep_totals=True)
+        store.seal_group("g", incomplete=True)
+        store.end_filling("g", "f")
+        assert (the_group(store).is_over, the_group(store).outcome) == (True, GroupOutcome.FAILED)
+        assert [event.kind for event in all_events(store, clock)] == [
+            EventKind.STARTED,
+            EventKind.FAILED,
+            EventKind.COMPLETED,
+        ]
+
+    @pytest.mark.parametrize(("callbacks", "stays"), [((), False), (CATCH, True)])
+    def test_incomplete_batch_is_whole_if_that_is_said_before_its_failure_was_told(
+        self, store: Store, callbacks: Any, stays: bool
+    ) -> None:
+        batch(store, callbacks=callbacks)
+        enqueue(store, "a", group_id="g")
+        store.seal_group("g", incomplete=True)
+        assert store.seal_group("g").group.incomplete is stays
+        run(store, "a", group_id="g")
+        assert the_group(store).outcome == ("FAILED" if stays else "SUCCEEDED")
+
+    def test_hold_of_a_filler_that_died_is_kept_until_the_batch_is_sealed(
+        self, store: Store, clock: Clock
+    ) -> None:
+        batch(store)
+        store.begin_filling("g", "dead", 30)
+        clock.advance(31)
+        for _ in range(2):
+            store.begin_filling("g", "living", 30)
+            store.end_filling("g", "living")
+        assert list(store.fillers("g")) == ["dead"], "who would know otherwise that its dispatcher died?"
+        enqueue(store, "a", group_id="g")
+        store.seal_group("g", incomplete=True)
+        store.begin_filling("g", "living", 30)
+        store.end_filling("g", "living")
+        assert store.fillers("g") == {}
 
     def test_group_is_reopened_with_nothing_in_it(self, store: Store) -> None:
         completed_batch(store)

@@ -136,6 +136,7 @@ class WorkerContract:
     def test_missing_heartbeats_do_not_count_for_a_lease_after_a_silence(
         self, store: Store, clock: Clock
     ) -> None:
+        store.register_worker(WORKER, 45)
         assert store.observe(20, 45)
         clock.advance(21)
         assert not store.observe(20, 45)
@@ -146,10 +147,51 @@ class WorkerContract:
         clock.advance(16)
         assert store.observe(20, 45)
 
-    def test_second_silence_begins_the_pause_anew(self, store: Store, clock: Clock) -> None:
+    def test_silence_after_a_goodbye_is_no_outage(self, store: Store, clock: Clock) -> None:
+        store.register_worker(WORKER, 45)
+        assert store.observe(20, 45)
+        store.stop_worker(WORKER.id)
+        clock.advance(3600)
+        store.register_worker(OTHER_WORKER, 45)
+        assert store.observe(20, 45)
+        store.stop_worker(OTHER_WORKER.id)
+        clock.advance(25)
+        assert store.observe(20, 45)
+
+    def test_silence_is_an_outage_if_one_of_two_said_no_goodbye(self, store: Store, clock: Clock) -> None:
+        for worker in (WORKER, OTHER_WORKER):
+            store.register_worker(worker, 45)
+        store.observe(20, 45)
+        store.stop_worker(WORKER.id)
+        clock.advance(3600)
+        assert not store.observe(20, 45)
+
+    def test_silence_long_after_a_worker_was_lost_is_no_outage(self, store: Store, clock: Clock) -> None:
+        store.register_worker(OTHER_WORKER, 45)
+        clock.advance(46)
+        store.register_worker(WORKER, 45)
+        store.observe(20, 45)
+        store.stop_worker(WORKER.id)
+        clock.advance(60)
+        assert store.observe(20, 45)
+
+    def test_pause_that_an_outage_began_goes_on_whoever_leaves(self, store: Store, clock: Clock) -> None:
+        store.register_worker(WORKER, 45)
         store.observe(20, 45)
         clock.advance(30)
         assert not store.observe(20, 45)
+        store.stop_worker(WORKER.id)
+        clock.advance(25)
+        assert not store.observe(20, 45)
+        clock.advance(21)
+        assert store.observe(20, 45)
+
+    def test_second_silence_begins_the_pause_anew(self, store: Store, clock: Clock) -> None:
+        store.register_worker(WORKER, 45)
+        store.observe(20, 45)
+        clock.advance(30)
+        assert not store.observe(20, 45)
+        store.heartbeat(WORKER, 45)
         clock.advance(40)
         assert not store.observe(20, 45)
         clock.advance(15)

@@ -78,8 +78,9 @@ local function counts(generation)
   return generation == present or generation < present and generation >= (group[G.base_generation] or present)
 end
 
--- Begin the next generation of a group that is over: with the members that it has, or with none.
-local function reopen(keep_totals)
+-- Begin the next generation of a group that is over: with the members that it has, or with none. A batch that
+-- lacks members waits until it is sealed if it is reopened for them; otherwise it goes on lacking them.
+local function reopen(keep_totals, for_members)
   if keep_totals then
     group[G.base_generation] = group[G.base_generation] or group[G.generation]
   else
@@ -95,14 +96,15 @@ local function reopen(keep_totals)
   group[G.state] = GROUP.AWAITING
   group[G.started_at], group[G.completed_at], group[G.closed_at] = nil, nil, nil
   group[G.first_failure], group[G.failure_told], group[G.progressed] = nil, nil, nil
+  local lacks_members = not group[G.standing] and (group[G.incomplete] or not group[G.sealed])
   -- A batch that was cancelled before its dispatch had ended got no more members, and would wait for them.
-  if not group[G.standing] then group[G.sealed] = true end
-  group[G.incomplete] = nil
+  if not group[G.standing] then group[G.sealed] = not (lacks_members and for_members) or nil end
+  group[G.incomplete] = lacks_members and not for_members or nil
 end
 
 -- Count new members in. A completed standing group begins its next generation.
 local function join(count)
-  if group[G.completed_at] then reopen(false) end
+  if group[G.completed_at] then reopen(false, true) end
   group[G.total] = group[G.total] + count
   group[G.idle_since] = nil
   group[G.next_check_at] = group[G.next_check_at] or now + microseconds(group[G.time_to_check])

@@ -1,11 +1,13 @@
 -- uses: change
 -- What holds a group's completion open: while somebody fills it, by token, until when.
 
--- Change the group's holds: those that have run out go with it.
+-- Change the group's holds: those that have run out go with it. Of a batch that is not sealed they stay:
+-- they tell that its dispatcher died.
 local function set_hold(token, till)
   local holds, some = {}, false
+  local keeps = not group[G.standing] and not group[G.sealed]
   for holder, its in pairs(group[G.fillers] or {}) do
-    if its > now and holder ~= token then holds[holder], some = its, true end
+    if (its > now or keeps) and holder ~= token then holds[holder], some = its, true end
   end
   if till then holds[token], some = till, true end
   group[G.fillers] = some and holds or nil

@@ -135,7 +135,8 @@ local function lock_lacks(key)
   if not lock then return taken + waiting > 0 and {'lk'} or {} end
   if not call('ZSCORE', root .. ':ln', key) then missing[1] = 'ln' end
   if taken + waiting == 0 and not call('ZSCORE', root .. ':lt', key) then missing[#missing + 1] = 'lt' end
-  if waiting > 0 and taken < unpacked(lock)[L.limit] then missing[#missing + 1] = 'call' end
+  local has_place = taken < unpacked(lock)[L.limit]
+  if has_place and waiting > 0 then missing = {'call', unpack(missing)} end
   return missing
 end
 

@@ -28,7 +28,7 @@ local function redrive(job)
   -- What ended it must not end it again at its start.
   job[J.cancel_requested] = nil
   if not group then return false end
-  if group[G.completed_at] and not group[G.standing] then reopen(true) end
+  if group[G.completed_at] and not group[G.standing] then reopen(true, false) end
   if group[G.completed_at] or not counts(job[J.generation]) then
     -- A new member of what a standing group does now. It stays where it is in the index, so that a count
     -- of this generation has to begin there.

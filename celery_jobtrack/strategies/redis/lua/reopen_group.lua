@@ -6,7 +6,7 @@
 
 if not open_group(ARGV[3]) then return pack({SAY.unknown_group}) end
 if group[G.completed_at] then
-  reopen(ARGV[6] == '1')
+  reopen(ARGV[6] == '1', true)
 elseif group[G.state] == GROUP.CANCELLED then
   return pack({SAY.cancelling_group, call('GET', root .. ':c:' .. ARGV[3]), outstanding()})
 end
