@@ -14,6 +14,7 @@ PARTS = {
     "core",
     "jobs",
     "attempts",
+    "lines",
     "locks",
     "standing",
     "groups",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.errors import Overlapping
@@ -20,10 +19,9 @@ _STANDING = {code: standing for standing, code in STANDINGS.items()}
 _LIMIT, _FENCE, _REJECTED, _TOUCHED_AT = (LOCK[name] for name in ("limit", "fence", "rejected", "touched_at"))
 
 
-@lru_cache(maxsize=256)
 def dump_claims(claims: tuple[Claim, ...]) -> bytes:
     """What a job claims, in the order in which it is taken. A key that is let go has one word more."""
-    return pack([_claim(claim) for claim in in_order(claims)])
+    return pack([_claim(claim) for claim in (claims if len(claims) == 1 else in_order(claims))])
 
 
 def _claim(claim: Claim) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
--- uses: jobs
+-- uses: lines
 -- Locks: who has a key, who waits for it and who is next. The rules of strategies/row/locking.py, once more.
 --
 -- :lk:<key>   what is known of the key: limit, fence, rejected, touched_at
@@ -12,42 +12,40 @@
 -- [key, fence or false, whether it lets go between attempts, since when if it is parked].
 -- Who is in :lh and has no fence of that key was called. A job that claims no key has nothing of all this.
 --
--- A script makes its functions anew at every call, so these are made only when a job with keys comes.
+-- A script makes its functions anew at every call, so these are made only when a job with keys comes, and
+-- those of lines only when a key is taken.
 
 local function lock_rules()
   local rules = {}
-  local loaded, is_new = {}, {}
 
-  local function load_lock(key)
-    if not loaded[key] then
-      local raw = call('GET', root .. ':lk:' .. key)
-      is_new[key] = not raw
-      loaded[key] = raw and unpacked(raw) or {
-        [L.limit] = 1, [L.fence] = math.floor(now / 1000), [L.rejected] = 0, [L.touched_at] = now,
-      }
-    end
-    return loaded[key]
+  local function line()
+    if not rules.call_next then add_line_rules(rules) end
+    return rules
   end
 
-  local function save_lock(key)
-    loaded[key][L.touched_at] = now
-    call('SET', root .. ':lk:' .. key, pack(loaded[key]))
-    if is_new[key] then call('ZADD', root .. ':ln', 0, key) end
-    is_new[key] = false
+  function rules.load(key)
+    local raw = call('GET', root .. ':lk:' .. key)
+    if raw then return unpacked(raw), false end
+    -- Fences must not fall after a key was pruned.
+    return {1, math.floor(now / 1000), 0, now}, true
   end
 
-  local function first_of(index, key) return call('ZRANGE', root .. index .. key, 0, 0)[1] end
+  function rules.save(key, lock, is_new)
+    lock[L.touched_at] = now
+    call('SET', root .. ':lk:' .. key, pack(lock))
+    if is_new then call('ZADD', root .. ':ln', 0, key) end
+  end
 
-  local function is_recorded(id) return call('EXISTS', root .. ':j:' .. id) == 1 end
+  function rules.first_of(index, key) return call('ZRANGE', root .. index .. key, 0, 0)[1] end
 
   -- Where the job stands at a key: its entry in J.stands.
-  local function standing_of(job, key)
+  function rules.standing_of(job, key)
     for _, entry in ipairs(job[J.stands] or {}) do
       if entry[1] == key then return entry end
     end
   end
 
-  local function stand(job, entry)
+  function rules.stand(job, entry)
     local stands = job[J.stands] or {}
     local place = #stands + 1
     for index, other in ipairs(stands) do
@@ -57,108 +55,13 @@ local function lock_rules()
     job[J.stands] = stands
   end
 
-  -- Give free places to who is next. What is left of a job that was dropped is passed over.
-  local function call_next(key, called)
-    local first = first_of(':lw:', key)
-    if first then
-      local free = load_lock(key)[L.limit] - call('ZCARD', root .. ':lh:' .. key)
-      while first and free > 0 do
-        call('ZREM', root .. ':lw:' .. key, first)
-        if is_recorded(first) then
-          call('ZADD', root .. ':lh:' .. key, now, first)
-          call('ZADD', root .. ':lc', now, first)
-          called[#called + 1] = first
-          free = free - 1
-        end
-        first = first_of(':lw:', key)
-      end
-      save_lock(key)
-    end
-    if not first and call('EXISTS', root .. ':lh:' .. key) == 0 then call('ZADD', root .. ':lt', now, key) end
-  end
-
-  -- Whether somebody who comes now may take a place: nobody may overtake who waits.
-  local function has_room(key, limit)
-    while call('ZCARD', root .. ':lh:' .. key) >= limit do
-      local first = first_of(':lh:', key)
-      if not first or is_recorded(first) then return false end
-      call('ZREM', root .. ':lh:' .. key, first)
-      call_next(key, {})  -- whom the checker finds
-    end
-    return call('EXISTS', root .. ':lw:' .. key) == 0
-  end
-
-  local function acquire(id, job, claim)
-    local key = claim[1]
-    local lock = load_lock(key)
-    lock[L.fence], lock[L.limit] = lock[L.fence] + 1, claim[2]
-    save_lock(key)
-    call('ZADD', root .. ':lh:' .. key, now, id)
-    stand(job, {key, lock[L.fence], claim[4]})
-    return lock[L.fence]
-  end
-
-  local function give_up(id, entry, called)
-    local key = entry[1]
-    local removed = call('ZREM', root .. ':lh:' .. key, id)
-    if not entry[2] then
-      removed = removed + call('ZREM', root .. ':lw:' .. key, id) + call('ZREM', root .. ':ls', id)
-      call('ZREM', root .. ':lc', id)
-    end
-    if removed > 0 then call_next(key, called) end
-  end
-
-  -- Give up the places of which that is wanted. Gives who is called.
-  local function give_up_those(id, job, is_wanted)
-    local called, kept = {}, {}
-    for _, entry in ipairs(job[J.stands] or {}) do
-      if is_wanted(entry) then give_up(id, entry, called) else kept[#kept + 1] = entry end
-    end
-    job[J.stands] = #kept > 0 and kept or nil
-    return called
-  end
-
-  -- Park the job in the line of a key, or say that it is to be skipped: then it has left every key.
-  local function block(id, job, claim)
-    local key, latest = claim[1], claim[3] == CONFLICT.LATEST
-    local blocked_by, superseded, number = first_of(':lh:', key), {}, job[J.seq] or math.huge
-    local lock = load_lock(key)
-    local line = latest and call('ZRANGE', root .. ':lw:' .. key, 0, -1, 'WITHSCORES') or {}
-    local newer
-    for place = 1, #line, 2 do
-      if tonumber(line[place + 1]) % C.level > number then newer = newer or line[place] end
-      if line[place] ~= id then superseded[#superseded + 1] = line[place] end
-    end
-    if claim[3] < CONFLICT.WAIT or newer then
-      lock[L.rejected] = lock[L.rejected] + 1
-      save_lock(key)
-      return {key = key, parked = false, blocked_by = newer or blocked_by, superseded = {},
-              called = rules.leave(id, job)}
-    end
-    for _, other in ipairs(superseded) do
-      call('ZREM', root .. ':lw:' .. key, other)
-      call('ZADD', root .. ':ls', now, other)
-    end
-    lock[L.rejected], lock[L.limit] = lock[L.rejected] + #superseded, claim[2]
-    save_lock(key)
-    job[J.seq] = job[J.seq] or call('HINCRBY', root, 'seq', 1)
-    rules.line_up(id, job, key)
-    stand(job, {key, false, claim[4], now})
-    return {key = key, parked = true, blocked_by = blocked_by, superseded = superseded, called = {}}
-  end
-
-  rules.standing_of, rules.load, rules.save = standing_of, load_lock, save_lock
-  rules.call_next, rules.give_up_those = call_next, give_up_those
-
-  function rules.line_up(id, job, key)
-    local priority = math.max(0, math.min(job[J.priority] or 0, C.highest))
-    call('ZADD', root .. ':lw:' .. key, (C.highest - priority) * C.level + job[J.seq], id)
-  end
+  local function is_free(key) return call('EXISTS', root .. ':lh:' .. key, root .. ':lw:' .. key) == 0 end
 
   -- The first claim of a new job for which there is no room, and who has that key. Takes nothing.
   function rules.look(claims)
     for _, claim in ipairs(claims) do
-      if not has_room(claim[1], claim[2]) then return claim, first_of(':lh:', claim[1]) end
+      local key = claim[1]
+      if not is_free(key) and not line().has_room(key, claim[2]) then return claim, rules.first_of(':lh:', key) end
     end
   end
 
@@ -169,31 +72,20 @@ local function lock_rules()
     job[J.keyed] = true
     for _, claim in ipairs(claims) do
       local key = claim[1]
-      local has_place = standing_of(job, key) and call('ZSCORE', root .. ':lh:' .. key, id)
-      if not has_place and not has_room(key, claim[2]) then return block(id, job, claim) end
+      local has_place = job[J.stands] and rules.standing_of(job, key)
+        and call('ZSCORE', root .. ':lh:' .. key, id)
+      if not has_place and not is_free(key) and not line().has_room(key, claim[2]) then
+        return rules.block(id, job, claim)
+      end
+      local lock, is_new = rules.load(key)
+      lock[L.fence], lock[L.limit] = lock[L.fence] + 1, claim[2]
+      rules.save(key, lock, is_new)
+      call('ZADD', root .. ':lh:' .. key, now, id)
+      rules.stand(job, {key, lock[L.fence], claim[4]})
       fences[#fences + 1] = key
-      fences[#fences + 1] = acquire(id, job, claim)
+      fences[#fences + 1] = lock[L.fence]
     end
     return nil, fences
-  end
-
-  -- Put a job to where it says that it stands. Whoever cannot have the place of which it has a fence goes on
-  -- without it, as after a release.
-  function rules.file_anew(id, job)
-    give_up_those(id, job, function(entry)
-      if not entry[2] or call('ZSCORE', root .. ':lh:' .. entry[1], id) then return false end
-      if not has_room(entry[1], load_lock(entry[1])[L.limit]) then return true end
-      call('ZADD', root .. ':lh:' .. entry[1], now, id)
-    end)
-    local key = job[J.waits_for]
-    if not key then return end
-    if not standing_of(job, key) then stand(job, {key, false, nil, now}) end
-    if call('ZSCORE', root .. ':lh:' .. key, id) then
-      call('ZADD', root .. ':lc', now, id)
-    elseif not call('ZSCORE', root .. ':ls', id) then
-      rules.line_up(id, job, key)
-      call_next(key, {})  -- whom the checker finds
-    end
   end
 
   -- The fences that the job has, [key, fence, …].
@@ -208,18 +100,40 @@ local function lock_rules()
     return fences
   end
 
+  local function give_up(id, entry, called)
+    local key = entry[1]
+    local removed = call('ZREM', root .. ':lh:' .. key, id)
+    if not entry[2] then
+      removed = removed + call('ZREM', root .. ':lw:' .. key, id) + call('ZREM', root .. ':ls', id)
+      call('ZREM', root .. ':lc', id)
+    end
+    if removed == 0 then return end
+    if is_free(key) then call('ZADD', root .. ':lt', now, key) else line().call_next(key, called) end
+  end
+
+  -- Give up the places of which that is wanted. Gives who is called.
+  function rules.give_up_those(id, job, is_wanted)
+    local called, kept = {}, {}
+    for _, entry in ipairs(job[J.stands] or {}) do
+      if is_wanted(entry) then give_up(id, entry, called) else kept[#kept + 1] = entry end
+    end
+    job[J.stands] = #kept > 0 and kept or nil
+    return called
+  end
+
   -- Give up every place of a job that has ended. Gives who is called.
   function rules.leave(id, job)
-    return give_up_those(id, job, function() return true end)
+    return rules.give_up_those(id, job, function() return true end)
   end
 
   -- Give up the places that a job does not keep between its attempts. Gives who is called.
   function rules.let_go(id, job)
-    return give_up_those(id, job, function(entry)
+    return rules.give_up_those(id, job, function(entry)
       return entry[3] and call('ZSCORE', root .. ':lh:' .. entry[1], id)
     end)
   end
 
+  rules.line = line
   return rules
 end
 

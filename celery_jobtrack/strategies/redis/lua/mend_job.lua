@@ -51,7 +51,7 @@ if job[J.member] and open_group(job[J.group_id]) then
   end
 end
 if job[J.stands] or job[J.waits_for] then
-  rules.file_anew(id, job)
+  rules.line().file_anew(id, job)
   write_job(id, job)
 end
 return 1

@@ -5,8 +5,6 @@
 
 local key = ARGV[2]
 if #lock_lacks(key) == 0 then return 0 end
-rules.load(key)
-rules.save(key)
-call('ZADD', root .. ':ln', 0, key)
-rules.call_next(key, {})  -- whom the checker finds
+rules.save(key, rules.load(key), true)
+rules.line().call_next(key, {})  -- whom the checker finds
 return 1

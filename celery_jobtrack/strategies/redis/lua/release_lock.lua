@@ -13,5 +13,5 @@ for _, id in ipairs(call('ZRANGE', root .. ':lh:' .. key, 0, -1)) do
     write_job(id, job)
   end
 end
-if call('EXISTS', root .. ':lk:' .. key) == 1 then rules.call_next(key, called) end
+if call('EXISTS', root .. ':lk:' .. key) == 1 then rules.line().call_next(key, called) end
 return pack(called)
