@@ -5,106 +5,25 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import msgpack
 import pytest
 
-from celery_jobtrack.config import Settings
 from celery_jobtrack.model.fault import FaultKind as K
 from celery_jobtrack.model.group import GROUP_TASK, Totals
 from celery_jobtrack.model.requests import EnqueueRequest, JobQuery, Origin
 from celery_jobtrack.model.state import GroupState, JobState, Outcome, Reason
 from celery_jobtrack.strategies.redis import faults
-from celery_jobtrack.strategies.redis.fields import ATTEMPT, GROUP, JOB, STATES
 from celery_jobtrack.strategies.redis.ids import pack_id
 from celery_jobtrack.strategies.redis.index_names import called, index_name
 from celery_jobtrack.strategies.redis.packing import to_microseconds
 from celery_jobtrack.testing import steps
-from celery_jobtrack.tracking.doctor import Doctor
-from celery_jobtrack.tracking.tracker import Tracker
-from tests.unit.tracking_fixtures import RememberingPorts
-
-ROOT = "{jobtrack:default}"
-
-
-class Ward:
-    """A store, a hand in its keys, and a doctor."""
-
-    def __init__(self, store: Any, client: Any) -> None:
-        self.store = store
-        self.client = client
-        self.ports = RememberingPorts()
-        self.tracker = Tracker(store, self.ports)
-        self.doctor = Doctor(self.tracker, Settings(), pause=0.0)
-        store.register_worker(steps.WORKER, 1e6)
-
-    def faults(self):
-        return [finding.fault for finding in self.doctor.examine().findings]
-
-    def kinds(self):
-        return [fault.kind for fault in self.faults()]
-
-    def is_cured_of(self, *kinds):
-        before = self.snapshot()
-        found = self.faults()
-        assert sorted(fault.kind for fault in found) == sorted(kinds), found
-        assert self.snapshot() == before, "looking has changed something"
-        diagnosis = self.doctor.examine(repair=True)
-        assert diagnosis.is_well, diagnosis.findings
-        assert self.faults() == []
-        return True
-
-    def snapshot(self):
-        # The list of queues is kept by whoever asks which are overdue.
-        return {key: self.client.dump(key) for key in self.client.scan_iter() if not key.endswith(b":q")}
-
-    def key(self, name):
-        return f"{ROOT}{name}"
-
-    def delete(self, name):
-        assert self.client.delete(self.key(name)), f"there is no {name}"
-
-    def change_job(self, job_id, state=None, **values):
-        key = self.key(f":j:{job_id}")
-        job = msgpack.unpackb(self.client.get(key), raw=True, strict_map_key=False)
-        job[0] = job[0] if state is None else STATES[state]
-        for name, value in values.items():
-            job[2][JOB[name]] = value
-        self.client.set(key, msgpack.packb(job, use_bin_type=False))
-
-    def change_attempt(self, job_id, **values):
-        key = self.key(f":j:{job_id}")
-        job = msgpack.unpackb(self.client.get(key), raw=True, strict_map_key=False)
-        attempt = job[2][JOB["attempt"]]
-        attempt = dict(enumerate(attempt, 1)) if isinstance(attempt, list) else attempt
-        attempt.update({ATTEMPT[name]: value for name, value in values.items()})
-        job[2][JOB["attempt"]] = attempt
-        self.client.set(key, msgpack.packb(job, use_bin_type=False))
-
-    def change_group(self, group_id, **values):
-        key = self.key(f":g:{group_id}")
-        group = msgpack.unpackb(self.client.get(key), raw=True, strict_map_key=False)
-        group = dict(enumerate(group, 1)) if isinstance(group, list) else group
-        for name, value in values.items():
-            if value is None:
-                group.pop(GROUP[name], None)
-            else:
-                group[GROUP[name]] = value
-        self.client.set(key, msgpack.packb(group, use_bin_type=False))
+from tests.contract.ward import members
+from tests.unit.redis_ward import ROOT, KeysWard
 
 
 @pytest.fixture
 def ward(redis_store, redis_client):
-    return Ward(redis_store, redis_client)
-
-
-def members(ward, *, ended=2, queued=1, group_id="g", **about):
-    steps.group(ward.store, group_id, **about)
-    for number in range(ended + queued):
-        steps.enqueue(ward.store, f"{group_id}-{number}", group_id=group_id)
-    for number in range(ended):
-        steps.run(ward.store, f"{group_id}-{number}", group_id=group_id)
+    return KeysWard(redis_store, redis_client)
 
 
 @pytest.fixture
@@ -490,7 +409,7 @@ WORKER_ID, GROUP_ID, JOB_ID = (f"{number}f0c1a9e-8f6b-4c1e-9d57-2f1f0a7f6f11" fo
     [
         (b":t:0", "all jobs"),
         (b":tp", "the pages of all jobs"),
-        (b":s:3", "jobs that are STARTED"),
+        (b":s:3", "jobs in state STARTED"),
         (b":s:99", "jobs by state (99)"),
         (b":e:5:0", "jobs that ended as SUCCESS"),
         (b":ep:6", "the pages of jobs that ended as FAILURE"),
@@ -500,7 +419,7 @@ WORKER_ID, GROUP_ID, JOB_ID = (f"{number}f0c1a9e-8f6b-4c1e-9d57-2f1f0a7f6f11" fo
         (b":m:" + pack_id(GROUP_ID) + b":0", f"the members of group {GROUP_ID}"),
         (b":m:a:b:0", "the members of group a:b"),
         (b":G", "groups"),
-        (b":G:1", "groups that are AWAITING"),
+        (b":G:1", "groups in state AWAITING"),
         (b":gd", "groups that are due for a check"),
         (b":vd", "groups with events to deliver"),
     ],
@@ -530,3 +449,5 @@ def test_doctor_names_ids_and_indexes_as_people_do(ward):
         f"the index of the members of group {GROUP_ID} lists {WORKER_ID}, which does not belong there",
     ]
     assert all(text.isprintable() for text in texts)
+    outcomes = {each.outcome for each in ward.repair().findings if each.fault.kind is K.INDEX}
+    assert outcomes == {"the index was put right"}
