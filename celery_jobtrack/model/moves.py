@@ -188,7 +188,7 @@ def finish(job: JobRecord, attempt: Attempt, request: FinishRequest, now: dateti
 def park(job: JobRecord | None, origin: Origin, key: str, blocked_by: str | None, now: datetime) -> Move:
     """Let a job wait in the line of a key, instead of starting it or of sending its message."""
     waiting = record(origin, JobState.WAITING, now) if job is None else _moved(job, JobState.WAITING)
-    parked = waiting.evolve(waits_for=key, blocked_by=blocked_by, published_at=None)
+    parked = waiting.evolve(keyed=True, waits_for=key, blocked_by=blocked_by, published_at=None)
     return Move(applied=True, job=parked, refusal=Refusal.PARKED)
 
 
@@ -320,6 +320,8 @@ def _open(job: JobRecord, request: StartRequest, now: datetime) -> Move:
         token=request.token,
         attempts=number,
         retries=max(job.retries, origin.retries),
+        # Its task may have come to claim keys since the job was recorded.
+        keyed=job.keyed or bool(origin.claims),
         started_at=now,
         progress=None,
         error=None,

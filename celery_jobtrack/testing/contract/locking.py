@@ -418,6 +418,19 @@ class LockContract:
         assert_free(store)
         assert start(store, "a", "ta2", run=2, **WAIT).admitted
 
+    def test_job_that_was_recorded_without_its_claims_leaves_the_key(self, store: Store) -> None:
+        for name in ("a", "b"):
+            # By code in which its task did not claim anything yet.
+            enqueue(store, name)
+        assert start(store, "a", "ta", **WAIT).admitted
+        assert start(store, "b", "tb", **WAIT).refusal is Refusal.PARKED
+        enqueue(store, "c", **WAIT)
+        assert store.request_cancel("b").applied
+        called = finish(store, "a", "ta", **WAIT).called
+        run_next(store, called, "tc", **WAIT)
+        finish(store, "c", "tc", **WAIT)
+        assert_free(store)
+
     # -- more places than one, more keys than one ----------------------------------------------------
 
     def test_limit_is_how_many_hold_at_once(self, store: Store) -> None:
