@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.contract.backends import Backend
 
 KEYS = ["a", "b"]
-RUNS = {"redis": 150, "redis-cluster": 20}
+RUNS = {"redis": 80, "redis-cluster": 20}
 CONFLICTS = [OnConflict.WAIT] * 4 + [OnConflict.LATEST, OnConflict.LATEST, OnConflict.SKIP, OnConflict.RAISE]
 JOBS = 12
 STEPS = 60
@@ -90,6 +90,9 @@ class Shop:
         if name == "many":
             return [made.created for made in enqueue_many(self.store, [f"j{number}"], **self.origin(number))]
         if name == "start":
+            # When somebody came who was recorded by a start, and parked at a later one, stores may differ.
+            if self.store.job(f"j{number}") is None:
+                return self._enqueue(f"j{number}", self.origin(number))
             self.tokens.append((f"j{number}", f"t{len(self.tokens)}"))
             return self._start(*self.tokens[-1])
         if name == "late" and self.tokens:
