@@ -48,7 +48,7 @@ def done(group: GroupRecord) -> str:
 
 
 def _outcome(group: JobGroup) -> Text:
-    """What it came to. That it is incomplete is told before it is over, and says that it will have failed."""
+    """What it came to; that it is incomplete, which is a failure, is told before it is over."""
     record: GroupRecord = group.record
     if record.incomplete:
         return Text("INCOMPLETE", style="red")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any
 
 from celery.app.amqp import task_message
-from kombu import serialization
 from kombu.utils.json import dumps, loads
 
-from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.integration.header import Header
+from celery_jobtrack.integration.serialised import as_text, from_text, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,26 +26,10 @@ _OPTIONS = (
 )
 
 
-def serialise(task: str, body: Any, serializer: str) -> tuple[str, str, Any]:
-    """The body as it will be sent: content type, encoding, data.
-
-    Raises:
-        InvalidPayload: The arguments cannot be sent with this serializer.
-    """
-    try:
-        content_type, encoding, data = serialization.dumps(body, serializer=serializer)
-    except Exception as error:
-        raise InvalidPayload(
-            f"the arguments of {task} cannot be sent as {serializer}: {error}; "
-            "pass what it can hold (an id instead of an object), or choose another serializer"
-        ) from error
-    return content_type, encoding, data
-
-
 def pack(task: str, message: task_message, body: tuple[str, str, Any], options: Mapping[str, Any]) -> bytes:
     """The task, its body, headers and options in one piece; not the broker's envelope."""
     content_type, encoding, data = body
-    text = data if isinstance(data, str) else base64.b64encode(data).decode()
+    text, binary = as_text(data)
     kept = {
         "v": VERSION,
         "task": task,
@@ -56,7 +38,7 @@ def pack(task: str, message: task_message, body: tuple[str, str, Any], options: 
         "type": content_type,
         "encoding": encoding,
         "body": text,
-        "binary": not isinstance(data, str),
+        "binary": binary,
         "options": {name: _plain(options[name]) for name in _OPTIONS if options.get(name) is not None},
     }
     packed: str = dumps(kept)
@@ -72,9 +54,8 @@ class Kept:
         self.headers: dict[str, Any] = kept["headers"]
         self.options: dict[str, Any] = kept["options"]
         self._properties = kept["properties"]
-        data = base64.b64decode(kept["body"]) if kept["binary"] else kept["body"]
-        # Our own store gave it: it is trusted as the broker is.
-        self.body = serialization.loads(data, kept["type"], kept["encoding"], accept={kept["type"]})
+        data = from_text(kept["body"], binary=kept["binary"])
+        self.body = read(data, kept["type"], kept["encoding"])
 
     def pack(self) -> bytes:
         """In one piece again, with ``headers`` and ``options`` as they are now."""

@@ -27,11 +27,12 @@ from celery_jobtrack.integration.belonging import Belonging
 from celery_jobtrack.integration.claiming import OPTION, check_given, claims_of
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
-from celery_jobtrack.integration.kept import pack, serialise
+from celery_jobtrack.integration.kept import pack
 from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags
 from celery_jobtrack.integration.origin import origin_of_message
 from celery_jobtrack.integration.running import Running, current
 from celery_jobtrack.integration.runtime import Runtime
+from celery_jobtrack.integration.serialised import serialise
 from celery_jobtrack.model.names import check_name
 from celery_jobtrack.model.requests import EnqueueRequest, Origin, RetryRequest, SettleRequest, StartRequest
 from celery_jobtrack.model.state import QUEUED, JobState, Outcome, Reason
@@ -239,7 +240,7 @@ class Publication:
         if not isinstance(body, tuple):
             raise ConfigurationError("tracking needs task_protocol = 2, which is Celery's default")
         serializer = self.options.get("serializer") or self._runtime.app.conf.task_serializer
-        sent = serialise(self.name, body, serializer)
+        sent = serialise(f"the arguments of {self.name}", body, serializer)
         priority = self.options.get("priority")
         origin = origin_of_message(
             self._runtime, self.name, self._headers, header, body=body, queue=queue_name, priority=priority

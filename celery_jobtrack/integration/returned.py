@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu import serialization
 
+from celery_jobtrack.integration.serialised import read
 from celery_jobtrack.model.result import Failure, JobResult, NotKept, Pending, Result
 from celery_jobtrack.model.state import JobState
 
@@ -71,8 +72,7 @@ def result_of(job: JobRecord, packed: bytes | None) -> JobResult:
         return NotKept(job_id=job.id, state=job.state, why=how["why"])
     data = body.decode("utf-8", "surrogatepass") if how["text"] else body
     try:
-        # Our own store gave it: it is trusted as the broker is.
-        value = serialization.loads(data, how["type"], how["encoding"], accept={how["type"]})
+        value = read(data, how["type"], how["encoding"])
     except Exception as error:  # noqa: BLE001 - of one job among many; a class may be gone, a serializer missing
         return NotKept(job_id=job.id, state=job.state, why=f"it is kept and cannot be read here: {error}")
     return Result(job_id=job.id, state=job.state, value=value)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import TYPE_CHECKING, Any
 
 from celery.canvas import Signature
-from kombu import serialization
 
 from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
+from celery_jobtrack.integration.serialised import as_text, from_text, read, serialise
 from celery_jobtrack.model.callback import Callback
 from celery_jobtrack.model.requests import EnqueueRequest, Origin, SettleRequest
 from celery_jobtrack.model.state import JobState, Reason
@@ -116,24 +115,16 @@ def _ending(origin: Origin, result: Any) -> SettleRequest:
 
 
 def _pack(signature: dict[str, Any], serializer: str, which: str) -> str:
-    try:
-        content_type, encoding, data = serialization.dumps(signature, serializer=serializer)
-    except Exception as error:
-        raise InvalidPayload(
-            f"{which} cannot be sent as {serializer}: {error}; pass what it can hold (an id instead of an "
-            "object), or choose another serializer"
-        ) from error
-    text = data if isinstance(data, str) else base64.b64encode(data).decode()
-    binary = not isinstance(data, str)
+    content_type, encoding, data = serialise(which, signature, serializer)
+    text, binary = as_text(data)
     return json.dumps({"type": content_type, "encoding": encoding, "binary": binary, "data": text})
 
 
 def _unpack(callback: Callback) -> Any:
     try:
         kept = json.loads(callback.signature)
-        data = base64.b64decode(kept["data"]) if kept["binary"] else kept["data"]
-        # Our own store gave it: it is trusted as the broker is.
-        return serialization.loads(data, kept["type"], kept["encoding"], accept={kept["type"]})
+        data = from_text(kept["data"], binary=kept["binary"])
+        return read(data, kept["type"], kept["encoding"])
     except Exception as error:
         raise InvalidPayload(
             f"the signature of callback {callback.task} cannot be read here: {error}"

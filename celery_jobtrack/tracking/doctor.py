@@ -319,7 +319,7 @@ _WORDS = {
     FaultKind.ATTEMPT_OPEN: "the attempt was closed as lost",
     FaultKind.UNANNOUNCED: "the event was written, and will be delivered",
     FaultKind.ANNOUNCED: "the group is over now, or has begun its next generation",
-    FaultKind.INDEX: "it was filed anew",
+    FaultKind.INDEX: "the index was put right",
     FaultKind.ORPHAN: "it was deleted",
     FaultKind.NO_GROUP: "the job is not counted any more",
     FaultKind.GIVEN_UP: "it will be delivered once more",

@@ -314,13 +314,15 @@ def _said_of_sealing(*, is_filled: bool) -> Iterator[str]:
 def _said_of_missing(group: GroupRecord) -> Iterator[str]:
     if not group.incomplete:
         return
-    ends = "" if group.is_over else ", and it ends as FAILED"
-    when = "" if group.is_over else " when it is over"
+    ends = "" if group.is_over else "; as it is, it ends as FAILED"
     yield f"it is incomplete: its dispatch broke off, so that some of its jobs may be missing{ends}"
-    yield (
-        f"reopen() it{when} and dispatch the missing ones: by the same call again if that had a key, else by "
-        "add(); retry_failed() runs those that are recorded"
+    how = (
+        "by the same call again if that had a key, else by add(); retry_failed() runs those that are recorded"
     )
+    if group.standing:
+        yield f"dispatch the missing ones, in its next generation if it is over: {how}"
+    else:
+        yield f"reopen() it{'' if group.is_over else ' when it is over'} and dispatch the missing ones: {how}"
 
 
 def _others(status: GroupStatus, shown: list[JobRecord]) -> Mapping[JobState, int]:

@@ -21,56 +21,32 @@ from celery_jobtrack.tracking.doctor import Doctor
 from celery_jobtrack.tracking.tracker import Tracker
 from tests.contract.backends import ROW_NAMES
 from tests.contract.damage import MemoryHand, SqlHand
+from tests.contract.ward import Ward, members
 from tests.unit.tracking_fixtures import RememberingPorts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from celery_jobtrack.model.fault import Fault
     from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.testing import Clock
-    from celery_jobtrack.tracking.doctor import Diagnosis
     from tests.contract.backends import Backend
 
 K = FaultKind
 SQL = [name for name in ROW_NAMES if not name.startswith("memory")]
 
 
-class Ward:
-    """A store, a hand in it, and a doctor."""
+class HandledWard(Ward):
+    """One with a hand in its store."""
 
     def __init__(self, store: Store, hand: Any) -> None:
-        self.store = store
+        super().__init__(store)
         self.hand = hand
-        self.ports = RememberingPorts()
-        self.tracker = Tracker(store, self.ports)
-        self.doctor = Doctor(self.tracker, Settings(), pause=0.0)
-
-    def faults(self) -> list[Fault]:
-        return [finding.fault for finding in self.doctor.examine().findings]
-
-    def kinds(self) -> list[FaultKind]:
-        return [fault.kind for fault in self.faults()]
-
-    def repair(self) -> Diagnosis:
-        return self.doctor.examine(repair=True)
-
-    def is_cured_of(self, *kinds: FaultKind) -> bool:
-        """Whether these faults are found, one repair mends them all, and nothing is found afterwards."""
-        found = self.faults()
-        assert sorted(fault.kind for fault in found) == sorted(kinds), found
-        assert [fault.identity for fault in self.faults()] == [fault.identity for fault in found]
-        diagnosis = self.repair()
-        assert diagnosis.is_well, diagnosis.findings
-        assert self.faults() == []
-        return True
 
 
 @pytest.fixture
-def ward(backend: Backend, clock: Clock) -> Iterator[Ward]:
+def ward(backend: Backend, clock: Clock) -> Iterator[HandledWard]:
     with backend.fresh(clock) as store:
-        store.register_worker(steps.WORKER, 1e6)
-        yield Ward(store, MemoryHand(store) if backend.name.startswith("memory") else SqlHand(store))
+        yield HandledWard(store, MemoryHand(store) if backend.name.startswith("memory") else SqlHand(store))
 
 
 @pytest.fixture
@@ -84,15 +60,7 @@ rows = pytest.mark.parametrize("backend", ROW_NAMES, indirect=True)
 tables = pytest.mark.parametrize("backend", SQL, indirect=True)
 
 
-def members(ward: Ward, *, ended: int = 2, queued: int = 1, group_id: str = "g", **about: Any) -> None:
-    steps.group(ward.store, group_id, **about)
-    for number in range(ended + queued):
-        steps.enqueue(ward.store, f"{group_id}-{number}", group_id=group_id)
-    for number in range(ended):
-        steps.run(ward.store, f"{group_id}-{number}", group_id=group_id)
-
-
-def deliver_all(ward: Ward, clock: Clock) -> None:
+def deliver_all(ward: HandledWard, clock: Clock) -> None:
     steps.all_events(ward.store, clock)
 
 
@@ -448,7 +416,7 @@ def test_doctor_deletes_events_of_a_group_that_is_gone(ward, clock):
 # -- groups in groups --------------------------------------------------------------------------------
 
 
-def family(ward: Ward) -> None:
+def family(ward: HandledWard) -> None:
     steps.group(ward.store, "parent")
     steps.group(ward.store, "child", parent_id="parent")
     origin = Origin(job_id="child", task=GROUP_TASK, group_id="parent")

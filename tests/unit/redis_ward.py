@@ -6,42 +6,18 @@ from typing import Any
 
 import msgpack
 
-from celery_jobtrack.config import Settings
 from celery_jobtrack.strategies.redis.fields import ATTEMPT, GROUP, JOB, STATES
-from celery_jobtrack.testing import steps
-from celery_jobtrack.tracking.doctor import Doctor
-from celery_jobtrack.tracking.tracker import Tracker
-from tests.unit.tracking_fixtures import RememberingPorts
+from tests.contract.ward import Ward
 
 ROOT = "{jobtrack:default}"
 
 
-class Ward:
-    """A store, a hand in its keys, and a doctor."""
+class KeysWard(Ward):
+    """One with a hand in its keys."""
 
     def __init__(self, store: Any, client: Any) -> None:
-        self.store = store
+        super().__init__(store)
         self.client = client
-        self.ports = RememberingPorts()
-        self.tracker = Tracker(store, self.ports)
-        self.doctor = Doctor(self.tracker, Settings(), pause=0.0)
-        store.register_worker(steps.WORKER, 1e6)
-
-    def faults(self):
-        return [finding.fault for finding in self.doctor.examine().findings]
-
-    def kinds(self):
-        return [fault.kind for fault in self.faults()]
-
-    def is_cured_of(self, *kinds):
-        before = self.snapshot()
-        found = self.faults()
-        assert sorted(fault.kind for fault in found) == sorted(kinds), found
-        assert self.snapshot() == before, "looking has changed something"
-        diagnosis = self.doctor.examine(repair=True)
-        assert diagnosis.is_well, diagnosis.findings
-        assert self.faults() == []
-        return True
 
     def snapshot(self):
         # The list of queues is kept by whoever asks which are overdue.

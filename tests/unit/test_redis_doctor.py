@@ -17,20 +17,13 @@ from celery_jobtrack.strategies.redis.ids import pack_id
 from celery_jobtrack.strategies.redis.index_names import called, index_name
 from celery_jobtrack.strategies.redis.packing import to_microseconds
 from celery_jobtrack.testing import steps
-from tests.unit.redis_ward import ROOT, Ward
+from tests.contract.ward import members
+from tests.unit.redis_ward import ROOT, KeysWard
 
 
 @pytest.fixture
 def ward(redis_store, redis_client):
-    return Ward(redis_store, redis_client)
-
-
-def members(ward, *, ended=2, queued=1, group_id="g", **about):
-    steps.group(ward.store, group_id, **about)
-    for number in range(ended + queued):
-        steps.enqueue(ward.store, f"{group_id}-{number}", group_id=group_id)
-    for number in range(ended):
-        steps.run(ward.store, f"{group_id}-{number}", group_id=group_id)
+    return KeysWard(redis_store, redis_client)
 
 
 @pytest.fixture
@@ -416,7 +409,7 @@ WORKER_ID, GROUP_ID, JOB_ID = (f"{number}f0c1a9e-8f6b-4c1e-9d57-2f1f0a7f6f11" fo
     [
         (b":t:0", "all jobs"),
         (b":tp", "the pages of all jobs"),
-        (b":s:3", "jobs that are STARTED"),
+        (b":s:3", "jobs in state STARTED"),
         (b":s:99", "jobs by state (99)"),
         (b":e:5:0", "jobs that ended as SUCCESS"),
         (b":ep:6", "the pages of jobs that ended as FAILURE"),
@@ -426,7 +419,7 @@ WORKER_ID, GROUP_ID, JOB_ID = (f"{number}f0c1a9e-8f6b-4c1e-9d57-2f1f0a7f6f11" fo
         (b":m:" + pack_id(GROUP_ID) + b":0", f"the members of group {GROUP_ID}"),
         (b":m:a:b:0", "the members of group a:b"),
         (b":G", "groups"),
-        (b":G:1", "groups that are AWAITING"),
+        (b":G:1", "groups in state AWAITING"),
         (b":gd", "groups that are due for a check"),
         (b":vd", "groups with events to deliver"),
     ],
@@ -456,3 +449,5 @@ def test_doctor_names_ids_and_indexes_as_people_do(ward):
         f"the index of the members of group {GROUP_ID} lists {WORKER_ID}, which does not belong there",
     ]
     assert all(text.isprintable() for text in texts)
+    outcomes = {each.outcome for each in ward.repair().findings if each.fault.kind is K.INDEX}
+    assert outcomes == {"the index was put right"}

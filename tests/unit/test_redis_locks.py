@@ -12,12 +12,12 @@ from celery_jobtrack.model.lock import Claim, OnConflict, Standing
 from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.testing import steps
 from celery_jobtrack.testing.contract.locking import KEY, LATEST, WAIT, assert_free, standings
-from tests.unit.redis_ward import ROOT, Ward
+from tests.unit.redis_ward import ROOT, KeysWard
 
 
 @pytest.fixture
 def ward(redis_store, redis_client):
-    return Ward(redis_store, redis_client)
+    return KeysWard(redis_store, redis_client)
 
 
 @pytest.fixture

@@ -280,7 +280,7 @@ def test_batch_that_is_incomplete_says_so_and_what_to_do(world):
     left, incomplete, to_do, *_ = why(world).said
     assert left == "1 of 1 job outstanding"
     broken = "it is incomplete: its dispatch broke off, so that some of its jobs may be missing"
-    assert incomplete == f"{broken}, and it ends as FAILED"
+    assert incomplete == f"{broken}; as it is, it ends as FAILED"
     how = (
         "by the same call again if that had a key, else by add(); retry_failed() runs those that are recorded"
     )
@@ -293,6 +293,15 @@ def test_batch_that_is_incomplete_says_so_and_what_to_do(world):
         broken,
         f"reopen() it and dispatch the missing ones: {how}",
     )
+
+
+def test_standing_group_that_is_incomplete_need_not_be_reopened(world):
+    world.group()
+    world.enqueue("j", group_id="g")
+    world.store.seal_group("g", incomplete=True)
+    _, incomplete, to_do, *_ = why(world).said
+    assert incomplete.startswith("it is incomplete: its dispatch broke off")
+    assert to_do.startswith("dispatch the missing ones, in its next generation if it is over: ")
 
 
 def test_group_that_is_filled_says_by_whom_and_until_when(world):

@@ -7,7 +7,6 @@ What cannot be told from one message is made by Celery each time; see ``shareabl
 
 from __future__ import annotations
 
-import base64
 from dataclasses import fields
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,8 @@ from celery_jobtrack.integration.bulk.gaps import Gaps, quoted, token
 from celery_jobtrack.integration.bulk.reprs import Repr
 from celery_jobtrack.integration.claiming import OPTION, declares_claims
 from celery_jobtrack.integration.header import KEY
-from celery_jobtrack.integration.kept import pack, serialise
+from celery_jobtrack.integration.kept import pack
+from celery_jobtrack.integration.serialised import as_text, serialise
 from celery_jobtrack.integration.shown import Showing
 from celery_jobtrack.model.requests import EnqueueRequest, Origin
 
@@ -137,7 +137,9 @@ class Shape:
         parcel = Shaped(self, job_id, args, kwargs)
         parcel.argsrepr = self._argsrepr(args)
         parcel.kwargsrepr = self._kwargsrepr(kwargs)
-        parcel.body = serialise(self.name, (args, kwargs, self._embed), self._serializer)
+        parcel.body = serialise(
+            f"the arguments of {self.name}", (args, kwargs, self._embed), self._serializer
+        )
         parcel.request = EnqueueRequest(
             origin=self._origin_of(job_id, args, kwargs), message=self._keep(parcel)
         )
@@ -177,7 +179,7 @@ class Shape:
         message = self.message(tokens["id"], (), {}, argsrepr=tokens["args"], kwargsrepr=tokens["kwargs"])
         own = {name: value for name, value in message.headers.items() if name != KEY}
         headers = {**own, **(self.options.get("headers") or {}), KEY: message.headers[KEY]}
-        content_type, encoding, data = serialise(self.name, body, self._serializer)
+        content_type, encoding, data = serialise(f"the arguments of {self.name}", body, self._serializer)
         gap: str | bytes = tokens["body"] if isinstance(data, str) else tokens["body"].encode()
         options = {**self.options, "queue": self._origin.queue}
         packed = pack(self.name, message._replace(headers=headers), (content_type, encoding, gap), options)
@@ -197,7 +199,7 @@ class Shape:
 
 
 def _as_kept(data: str | bytes) -> str:
-    return data if isinstance(data, str) else base64.b64encode(data).decode()
+    return as_text(data)[0]
 
 
 class Shaped:

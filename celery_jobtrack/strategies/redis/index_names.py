@@ -54,7 +54,7 @@ def index_name(suffix: bytes) -> str:
         return readable(suffix)
     kind, rest = found[1].decode(), found[2]
     named = {
-        "s": lambda: f"jobs that are {_JOB_STATES[rest]}",
+        "s": lambda: f"jobs in state {_JOB_STATES[rest]}",
         "e": lambda: f"jobs that ended as {_JOB_STATES[rest.partition(b':')[0]]}",
         "ep": lambda: f"the pages of jobs that ended as {_JOB_STATES[rest]}",
         "d": lambda: f"jobs in queue {readable(rest)!r}",
@@ -62,7 +62,7 @@ def index_name(suffix: bytes) -> str:
         "m": lambda: f"the members of group {readable(rest.rpartition(b':')[0])}",
         "lh": lambda: f"who has lock {readable(rest)!r}",
         "lw": lambda: f"who waits for lock {readable(rest)!r}",
-        "G": lambda: f"groups that are {_GROUP_STATES[rest]}",
+        "G": lambda: f"groups in state {_GROUP_STATES[rest]}",
     }.get(kind)
     if named is None or not rest:
         return _PLAIN.get(kind, readable(suffix))

@@ -10,7 +10,9 @@ from sqlalchemy import insert
 
 from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import Totals
+from celery_jobtrack.model.lock import new_lock
 from celery_jobtrack.model.state import FINAL, EventKind, JobState
+from celery_jobtrack.strategies.row.rows import Conflict
 from celery_jobtrack.strategies.sql.driver import DriverConnection
 from celery_jobtrack.strategies.sql.pauses import COUNTED_AS, PauseChanges, pauses_in
 from celery_jobtrack.strategies.sql.schema import ENDED
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.event import Cause
     from celery_jobtrack.model.group import GroupRecord, Pauses
     from celery_jobtrack.model.job import Attempt, JobRecord
+    from celery_jobtrack.model.lock import LockRecord, Place
     from celery_jobtrack.strategies.sql.clock import Clock
     from celery_jobtrack.strategies.sql.plain_statements import PlainStatement
     from celery_jobtrack.strategies.sql.schema import Schema
@@ -39,7 +42,7 @@ class SqlRows:
     """
 
     def __init__(self, connection: Connection, schema: Schema, statements: Statements, clock: Clock) -> None:
-        self.connection = connection
+        self._connection = connection
         self.namespace = schema.namespace
         self._driver = DriverConnection(connection, statements.compiled)
         self._schema = schema
@@ -49,10 +52,18 @@ class SqlRows:
         self._now: datetime | None = None
         self._pauses = PauseChanges()
 
+    @property
+    def connection(self) -> Connection:
+        """For statements that are not executed here; they see what was written before."""
+        self._driver.catch_up()
+        return self._connection
+
     def finish(self) -> None:
         """Write what is written last, before the transaction is committed."""
-        for change in self._pauses:
-            self._driver.write(self._sql.add_pauses, change)
+        changes, self._pauses = self._pauses, PauseChanges()
+        for change in changes:
+            self._driver.leave(self._sql.add_pauses, change)
+        self._driver.catch_up()
 
     def execute(self, statement: PlainStatement, values: Mapping[str, Any]) -> Sequence[Any] | None:
         """The first row of a statement in the database's own words, or None."""
@@ -75,7 +86,7 @@ class SqlRows:
     def insert_job(self, job: JobRecord, message: bytes | None) -> None:
         values = self._maps.job.dump(job)
         values["message"] = message
-        self._driver.write(self._sql.insert_job, values)
+        self._driver.leave(self._sql.insert_job, values)
         self._pauses.moved(None, job)
         self._file_under(job.id, job.tags)
 
@@ -102,17 +113,17 @@ class SqlRows:
             self._file_under(before.id, (tag for tag in after.tags if tag not in before.tags))
 
     def set_message(self, job_id: str, message: bytes) -> None:
-        self._driver.write(self._sql.set_message, {"of_id": job_id, "message": message})
+        self._driver.leave(self._sql.set_message, {"of_id": job_id, "message": message})
 
     def set_result(self, job_id: str, result: bytes | None) -> None:
-        self._driver.write(self._sql.set_result, {"of_id": job_id, "result": result})
+        self._driver.leave(self._sql.set_result, {"of_id": job_id, "result": result})
 
     def attempt(self, token: str) -> Attempt | None:
         row = self._one(self._sql.attempt, of_token=token)
         return None if row is None else self._maps.attempt.load(row)
 
     def insert_attempt(self, attempt: Attempt) -> None:
-        self._driver.write(self._sql.insert_attempt, self._maps.attempt.dump(attempt))
+        self._driver.leave(self._sql.insert_attempt, self._maps.attempt.dump(attempt))
 
     def update_attempt(self, before: Attempt, after: Attempt) -> None:
         self._update(self._schema.attempts, before.token, self._maps.attempt.changes(before, after))
@@ -136,13 +147,13 @@ class SqlRows:
         return group.evolve(totals=replace(group.totals, **dict(zip(ENDED, ended, strict=True))))
 
     def insert_group(self, group: GroupRecord) -> None:
-        self._driver.write(self._sql.insert_group, self._maps.group.dump(group))
+        self._driver.leave(self._sql.insert_group, self._maps.group.dump(group))
 
     def update_group(self, before: GroupRecord, after: GroupRecord) -> None:
         self._update(self._schema.groups, before.id, self._maps.group.changes(before, after))
         if after.base_generation != before.base_generation:
             earlier = {"of_group_id": after.id, "of_generation": after.base_generation}
-            self._driver.write(self._sql.drop_pauses, earlier)
+            self._driver.leave(self._sql.drop_pauses, earlier)
 
     def group_id_of_key(self, key: str) -> str | None:
         row = self._one(self._sql.group_id_of_key, of_key=key)
@@ -158,6 +169,49 @@ class SqlRows:
             if state in FINAL:
                 totals = totals.counting(state, by=count)
         return totals
+
+    def lock(self, key: str) -> LockRecord:
+        found = self._locked_lock(key)
+        if found is None:
+            # Of two who find none, one waits for the other's row, which is there then.
+            self._driver.write(self._sql.make_lock, self._maps.lock.dump(new_lock(key, self.now())))
+            found = self._locked_lock(key)
+        if found is None:
+            raise Conflict(f"the lock {key!r} was pruned meanwhile")
+        return found
+
+    def _locked_lock(self, key: str) -> LockRecord | None:
+        row = self._one(self._sql.locked_lock, of_key=key)
+        return None if row is None else self._maps.lock.load(row)
+
+    def update_lock(self, before: LockRecord, after: LockRecord) -> None:
+        self._update(self._schema.locks, before.key, self._maps.lock.changes(before, after))
+
+    def place(self, key: str, job_id: str) -> Place | None:
+        row = self._one(self._sql.place, of_key=key, of_job_id=job_id)
+        return None if row is None else self._maps.place.load(row)
+
+    def places_of(self, job_id: str) -> Sequence[Place]:
+        return self._places(self._sql.places_of, of_job_id=job_id)
+
+    def put_place(self, place: Place) -> None:
+        self._driver.write(self._sql.put_place, self._maps.place.dump(place))
+
+    def drop_place(self, place: Place) -> None:
+        self._driver.write(self._sql.drop_place, {"of_key": place.key, "of_job_id": place.job_id})
+
+    def taken_places(self, key: str) -> Sequence[Place]:
+        return self._places(self._sql.taken_places, of_key=key)
+
+    def line(self, key: str) -> Sequence[Place]:
+        return self._places(self._sql.line, of_key=key)
+
+    def first_in_line(self, key: str) -> Place | None:
+        row = self._one(self._sql.first_in_line, of_key=key)
+        return None if row is None else self._maps.place.load(row)
+
+    def _places(self, statement: Select[Any], **parameters: Any) -> list[Place]:
+        return [self._maps.place.load(row) for row in self._driver.all(statement, parameters)]
 
     def recount_pauses(self, group: GroupRecord) -> tuple[Pauses, Pauses] | None:
         members = {"of_group_id": group.id, "first": group.base_generation, "last": group.generation}
@@ -179,14 +233,14 @@ class SqlRows:
         key = {"of_group_id": group_id, "of_token": token}
         if not self._driver.write(self._sql.renew_hold, {**key, "until": until}):
             values = {"group_id": group_id, "token": token, "until": until}
-            self._driver.write(self._sql.insert_hold, values)
+            self._driver.leave(self._sql.insert_hold, values)
 
     def let_go(self, group_id: str, token: str, *, and_of_dead: bool) -> None:
         parameters = {"of_group_id": group_id, "of_token": token}
         if and_of_dead:
-            self._driver.write(self._sql.let_go_of_dead, {**parameters, "now": self.now()})
+            self._driver.leave(self._sql.let_go_of_dead, {**parameters, "now": self.now()})
         else:
-            self._driver.write(self._sql.let_go, parameters)
+            self._driver.leave(self._sql.let_go, parameters)
 
     def add_event(self, cause: Cause, group: GroupRecord) -> None:
         # What has run again may reach a step again, and fail after its dispatch did. The others come once.
@@ -207,7 +261,7 @@ class SqlRows:
         values = self._maps.event.dump(event)
         # The database numbers it; the group's lock keeps the numbers of one group in order.
         del values["seq"]
-        self._driver.write(self._sql.insert_event, values)
+        self._driver.leave(self._sql.insert_event, values)
 
     def has_event(self, cause: Cause, group: GroupRecord) -> bool:
         about = {
@@ -235,7 +289,7 @@ class SqlRows:
 
     def _file_under(self, job_id: str, tags: Iterable[str]) -> None:
         for tag in dict.fromkeys(tags):
-            self._driver.write(self._sql.insert_tag, {"of_id": job_id, "tag": tag})
+            self._driver.leave(self._sql.insert_tag, {"of_id": job_id, "tag": tag})
 
     def _file_all(self, tags: Mapping[str, Sequence[str]]) -> None:
         """File jobs that were just inserted under their tags."""
@@ -251,7 +305,7 @@ class SqlRows:
         if changes:
             changes["of_it"] = identity
             statement = self._sql.update(table, [name for name in changes if name != "of_it"])
-            self._driver.write(statement, changes)
+            self._driver.leave(statement, changes)
 
     def _take_clock(self, row: Sequence[Any]) -> None:
         if self._now is None:
