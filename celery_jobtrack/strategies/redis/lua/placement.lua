@@ -128,15 +128,15 @@ local function lacks(id, job)
   return missing
 end
 
--- In which indexes a key is missing; 'call' if there is a place, and who waits was not called to it.
+-- In which indexes a key is missing; 'call' if nobody has it, and who waits was not called.
 local function lock_lacks(key)
   local missing, lock = {}, call('GET', root .. ':lk:' .. key)
   local taken, waiting = call('ZCARD', root .. ':lh:' .. key), call('ZCARD', root .. ':lw:' .. key)
   if not lock then return taken + waiting > 0 and {'lk'} or {} end
   if not call('ZSCORE', root .. ':ln', key) then missing[1] = 'ln' end
   if taken + waiting == 0 and not call('ZSCORE', root .. ':lt', key) then missing[#missing + 1] = 'lt' end
-  local has_place = taken < unpacked(lock)[L.limit]
-  if has_place and waiting > 0 then missing = {'call', unpack(missing)} end
+  -- A limit that was raised counts from the next time that somebody leaves.
+  if taken == 0 and waiting > 0 then missing = {'call', unpack(missing)} end
   return missing
 end
 
