@@ -84,9 +84,15 @@ def follow(rows: Rows, before: JobRecord, after: JobRecord) -> tuple[str, ...]:
 
 
 def empty(rows: Rows, key: str) -> tuple[str, ...]:
-    """Take a key away from whoever has it. Gives who is called."""
+    """Take a key away from whoever has it, not from who was called. Gives who is called."""
     rows.lock(key)
-    return tuple(called for place in rows.taken_places(key) for called in _give_up(rows, place))
+    return tuple(
+        called
+        for place in rows.taken_places(key)
+        # Who is called has left the line already: without a place nobody would publish it.
+        if place.standing is Standing.HOLDING
+        for called in _give_up(rows, place)
+    )
 
 
 def _places(rows: Rows, job: JobRecord) -> list[Place]:

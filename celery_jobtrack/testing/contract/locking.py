@@ -488,6 +488,14 @@ class LockContract:
         assert finish(store, "a", "ta", **WAIT).called == ()
         assert standings(store) == {"b": Standing.HOLDING}
 
+    def test_release_leaves_who_was_called_its_turn(self, store: Store) -> None:
+        enqueue(store, "a", **WAIT)
+        start(store, "a", "ta", **WAIT)
+        enqueue(store, "b", **WAIT)
+        called = finish(store, "a", "ta", **WAIT).called
+        assert tuple(store.release_lock(KEY)) == ()
+        assert run_next(store, tuple(called), "tb", **WAIT) == "b"
+
     def test_release_of_a_key_that_nobody_has_does_nothing(self, store: Store) -> None:
         assert tuple(store.release_lock("nobody")) == ()
 
