@@ -37,6 +37,8 @@ _TASK_OPTIONS = (
     "keep_message",
     "lost_policy",
     "retention",
+    "without_overlapping",
+    "max_concurrent",
 )
 MISSING: Any = object()
 
@@ -111,6 +113,12 @@ class Job:
     def job_group(self) -> Any:
         """The job's group; None without one."""
         return self.task.job_group
+
+    @property
+    def fence(self) -> int | None:
+        """A number that grows with every acquisition of the job's lock; see ``TrackableTask.fence``."""
+        fence: int | None = self.task.fence
+        return fence
 
     @property
     def attempt(self) -> int | None:

@@ -46,6 +46,7 @@ def origin_of_message(
         expires_at=moment(headers.get("expires")),
         within=header.within,
         callback_of=header.callback_of,
+        claims=header.claims,
     )
 
 
@@ -79,6 +80,7 @@ def origin_of_request(runtime: Runtime, task: Any, request: Any, header: Header 
         expires_at=moment(request.expires),
         within=header.within,
         callback_of=header.callback_of,
+        claims=header.claims,
     )
 
 

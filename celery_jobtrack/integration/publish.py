@@ -24,6 +24,7 @@ from celery_jobtrack.errors import (
     StoreUnavailable,
 )
 from celery_jobtrack.integration.belonging import Belonging
+from celery_jobtrack.integration.claiming import OPTION, check_given, claims_of
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import pack
@@ -38,6 +39,9 @@ from celery_jobtrack.model.state import QUEUED, JobState, Outcome, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from celery_jobtrack.model.answers import EnqueueResult
+    from celery_jobtrack.model.lock import Claim
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +117,8 @@ class Publication:
         self._belonging = Belonging(runtime, name, message, self._headers, own.get("job_group"))
         self._is_known = True
         """Whether the store knows of the job already; False when that is still in the spool."""
+        self._is_held_back = False
+        """Whether the job waits for its turn at a lock, or was skipped: nothing is sent."""
 
     @property
     def job_id(self) -> str:
@@ -138,6 +144,8 @@ class Publication:
             header = self._header_alone(header)
             origin, kept = self._prepare(header)
             self._record(origin, kept, header)
+        if self._is_held_back:
+            return None
         try:
             return self._send(producer, self.name, self.message, **self.options)
         except Exception as error:
@@ -194,7 +202,17 @@ class Publication:
             store_result=checked_store_result(
                 self._own.get("store_result", given.store_result if given else None)
             ),
+            claims=self._claims(task, given),
         )
+
+    def _claims(self, task: Any, given: Header | None) -> tuple[Claim, ...]:
+        if given is not None and given.claims and OPTION not in self._own:
+            return given.claims
+        body = self.message.body
+        if not isinstance(body, tuple):
+            return ()
+        wanted = check_given(self._own.get(OPTION))
+        return claims_of(task, self.name, body[0], body[1], wanted)
 
     def _header_alone(self, header: Header) -> Header:
         """The same for a job that Celery's group does not count."""
@@ -232,9 +250,7 @@ class Publication:
         return origin, kept
 
     def _pack(self, sent: tuple[str, str, Any], header: Header, options: Mapping[str, Any]) -> bytes | None:
-        task = self._runtime.known_task(self.name)
-        keep = getattr(task, "keep_message", None)
-        if not (self._runtime.settings.keep_message if keep is None else keep):
+        if not self._runtime.keeps_message_of(self._runtime.known_task(self.name)):
             return None
         message = self.message._replace(headers={**self._headers, KEY: header.dump()})
         try:
@@ -260,9 +276,11 @@ class Publication:
         is_new_member = header.group_id is not None and not self._belonging.is_counted
         if is_new_member or self._runtime.settings.on_store_error == "raise":
             # A new member needs the store, as nobody else would count it.
-            self._runtime.tracker.enqueue(request)
+            result: EnqueueResult | None = self._runtime.tracker.enqueue(request)
         else:
-            self._is_known = self._runtime.recorder.enqueue(request) is not None
+            result = self._runtime.recorder.enqueue(request)
+        self._is_known = result is not None
+        self._is_held_back = result is not None and result.held_back
 
     def _record_next(
         self, start: StartRequest, origin: Origin, kept: bytes | None, running: Running | None

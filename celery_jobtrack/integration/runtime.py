@@ -14,6 +14,7 @@ from celery_jobtrack.config import Settings
 from celery_jobtrack.errors import Disabled, SchemaMismatch, StoreUnavailable
 from celery_jobtrack.integration.announced import Announced
 from celery_jobtrack.integration.canvas_groups import CanvasGroups
+from celery_jobtrack.integration.claiming import check_claims
 from celery_jobtrack.integration.identity import Identity
 from celery_jobtrack.integration.lineage import Lineage
 from celery_jobtrack.integration.loop import Loop
@@ -239,9 +240,16 @@ class Runtime:
         self.resolved()
         for name in list(self.app._tasks):  # noqa: SLF001
             if getattr(self.known_task(name), "is_tracked", False):
+                task = self.known_task(name)
                 self.strategies_for(name)
-                check_policy(self.known_task(name), name)
+                check_policy(task, name)
+                check_claims(task, name, keeps_message=self.keeps_message_of(task))
         warn_of_short_times(self.app, self.settings)
+
+    def keeps_message_of(self, task: Any) -> bool:
+        """Whether jobs of a task can be published again from the store."""
+        keep = getattr(task, "keep_message", None)
+        return bool(self.settings.keep_message if keep is None else keep)
 
     @property
     def _belongs_to_worker(self) -> bool:

@@ -81,6 +81,12 @@ class JobRecord:
     cancel_requested: bool = False
     copy_waiting: bool = False
     """A message of this job was refused because an attempt was open."""
+    keyed: bool = False
+    """Whether it claims keys: whatever moves it has to look after its places at them."""
+    waits_for: str | None = None
+    """The key in whose line it is; None when it is in none."""
+    blocked_by: str | None = None
+    """The job that had the key when this one was parked or skipped."""
 
     @property
     def is_final(self) -> bool:

@@ -10,6 +10,7 @@ from celery.exceptions import QueueNotFound
 
 from celery_jobtrack.config import check_seconds
 from celery_jobtrack.errors import InvalidPayload, UnknownQueue
+from celery_jobtrack.integration.claiming import check_given
 from celery_jobtrack.model.names import check_name
 
 if TYPE_CHECKING:
@@ -88,6 +89,18 @@ class PendingDispatch:
             raise InvalidPayload(f"max_retries is a whole number from 0, not {count!r}")
         return self._with(jobtrack_max_retries=count)
 
+    def without_overlapping(self, overlap: Any = True) -> PendingDispatch:
+        """Never run it beside another job of the same key, whatever its task says.
+
+        Args:
+            overlap: True for the same task with the same arguments, an ``Overlap`` for more, False to let
+                this one overlap.
+
+        Raises:
+            InvalidPayload: It is none of these.
+        """
+        return self._with(without_overlapping=check_given(overlap))
+
     def dispatch(self) -> TrackedResult:
         """Record the job and send it.
 
@@ -96,6 +109,7 @@ class PendingDispatch:
             UnknownQueue: The app has no such queue, and ``task_create_missing_queues`` is False.
             UnknownGroup, GroupCompleted, GroupCancelled: The group takes no members.
             GroupNotSet: The task runs in a group only.
+            Overlapping: Another job has the lock, and ``on_conflict="raise"``.
         """
         try:
             result: TrackedResult = self.task.apply_async(self.args, dict(self.kwargs), **self.options)
