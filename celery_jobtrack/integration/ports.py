@@ -68,10 +68,14 @@ class CeleryPorts:
     def _queue_consumed_here(self) -> str | None:
         """A queue that this worker consumes, or None where the default one is right.
 
-        A worker started with ``-Q`` may not consume the default queue, and be the only one there is.
+        A worker started with ``-Q`` may not consume the default queue, and be the only one there is. Where
+        there are levels, deliveries are not kept waiting by them.
         """
         amqp = self._runtime.app.amqp
         consumed = amqp.queues.consume_from
+        levels = self._runtime.levels
+        if levels is not None and (here := levels.consumed(consumed)):
+            return here[0]
         return None if not consumed or amqp.default_queue.name in consumed else str(next(iter(consumed)))
 
     def nothing_kept(self) -> bool:
