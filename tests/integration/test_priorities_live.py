@@ -170,3 +170,36 @@ def test_a_worker_with_wrong_levels_does_not_start(make_shop):
         assert "celery-jobtrack: ConfigurationError: jobtrack_queues" in worker.tail()
         assert said in worker.tail()
         assert "Traceback" not in worker.tail()
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+def test_queues_say_what_every_broker_holds(open_shop, broker):
+    prefixed = {"broker_transport_options": {"global_keyprefix": "shop:"}} if broker == "redis" else {}
+    shop = open_shop(broker, jobtrack_queues=STRICT, **prefixed)
+    for number in [None, 0, 3, 9]:
+        options = {} if number is None else {"priority": number}
+        for level in LEVELS:
+            send(shop, level, number, **options)
+    ready = {queue.name: queue.ready for queue in shop.jobtrack.inspect.queues()}
+    if broker == "rabbitmq":
+        assert ready == {"celery.levels": 12, "celery": 0}
+    else:
+        assert ready == {"high": 4, "celery": 4, "low": 4}
+    # Or a worker on files hears of no question while it is busy.
+    with shop.worker("-c", "1", worker_pool_putlocks=False):
+        await_runs(shop, 12)
+        for _ in range(3):
+            shop.task("wait").apply_async(("busy",), queue="high", acks_late=True)
+        shop.await_running("busy")
+
+        def fetched():
+            return {q.name: (q.ready, q.unacked, q.consumers) for q in shop.jobtrack.inspect.queues()}
+
+        name = "celery.levels" if broker == "rabbitmq" else "high"
+        wait_until(lambda: fetched()[name][0] == 1, BOUND, f"not one is fetched and one waits: {fetched()}")
+        # The running one is acknowledged, the one that waits for the process is not.
+        assert fetched()[name] == (1, 1 if broker == "redis" else None, 1)
+        status = next(q for q in shop.jobtrack.inspect.queues(window=600) if q.name == name)
+        assert status.oldest_age is not None
+        assert status.rate_in == pytest.approx((15 if broker == "rabbitmq" else 7) / 600)
+        shop.let_go("busy")
