@@ -28,6 +28,9 @@ from celery_jobtrack.integration.claiming import OPTION, check_given, claims_of
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import pack
+from celery_jobtrack.integration.levels.connecting import connecting
+from celery_jobtrack.integration.levels.declared import declare
+from celery_jobtrack.integration.levels.routing import LevelRouter
 from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags
 from celery_jobtrack.integration.origin import origin_of_message
 from celery_jobtrack.integration.running import Running, current
@@ -40,6 +43,7 @@ from celery_jobtrack.model.state import QUEUED, JobState, Outcome, Reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from celery_jobtrack.integration.levels import AppLevels
     from celery_jobtrack.model.answers import EnqueueResult
     from celery_jobtrack.model.lock import Claim
 
@@ -47,7 +51,35 @@ logger = logging.getLogger(__name__)
 
 
 class TrackedAMQP(AMQP):
-    """Celery's ``AMQP``, with every publish of a tracked job recorded first."""
+    """Celery's ``AMQP``, with every publish of a tracked job recorded first, and with ``jobtrack_queues``."""
+
+    @property
+    def Connection(self) -> Any:  # type: ignore[override] # noqa: N802 - Celery's name
+        """What connections are made with."""
+        base = super().Connection
+        levels = self._levels
+        return base if levels is None else connecting(levels, base)
+
+    def Queues(self, queues: Any, *args: Any, levelled: bool = True, **kwargs: Any) -> Any:  # noqa: N802 - Celery's name
+        """The app's queues, its levels among them."""
+        made = super().Queues(queues, *args, **kwargs)
+        levels = self._levels if levelled else None
+        if levels is not None:
+            declare(levels, made)
+        return made
+
+    def Router(self, queues: Any = None, create_missing: bool | None = None) -> Any:  # noqa: N802 - Celery's name
+        """Celery's router, which refuses unknown queues where there are levels."""
+        router: Any = super().Router(queues, create_missing)
+        levels = self._levels
+        if levels is None:
+            return router
+        return LevelRouter(levels, router.routes, router.queues, router.create_missing, app=self.app)
+
+    @property
+    def _levels(self) -> AppLevels | None:
+        runtime = Runtime.of(self.app)
+        return None if runtime is None else runtime.levels
 
     @cached_property
     def send_task_message(self) -> Callable[..., Any]:
@@ -57,6 +89,9 @@ class TrackedAMQP(AMQP):
         def send_tracked(producer: Any, name: str, message: Any, **options: Any) -> Any:
             own = {option: options.pop(option) for option in OPTIONS if option in options}
             runtime = Runtime.of(self.app)
+            levels = self._levels
+            if levels is not None:
+                _give_priority(levels, options)
             if runtime is None or not runtime.enabled:
                 return send(producer, name, message, **options)
             publication = Publication(runtime, send, name, message, own=own, options=options)
@@ -72,6 +107,19 @@ class TrackedAMQP(AMQP):
         """Celery's own sender."""
         sender: Callable[..., Any] = self._create_task_sender()  # type: ignore[attr-defined]
         return sender
+
+
+def _give_priority(levels: AppLevels, options: dict[str, Any]) -> None:
+    """Say to the broker what the level and the number of a message mean to it."""
+    if options.get("exchange") and options.get("routing_key"):
+        return  # it goes there, whatever its queue is
+    amqp = levels.app.amqp
+    queue = options.get("queue") or (None if options.get("exchange") else amqp.default_queue)
+    if queue is not None:
+        found = amqp.queues[queue] if isinstance(queue, str) else queue
+        priority = levels.priority(found, options.get("priority"))
+        if priority is not None:
+            options["priority"] = priority
 
 
 def install(app: Any) -> None:

@@ -16,6 +16,7 @@ from celery_jobtrack.integration.announced import Announced
 from celery_jobtrack.integration.canvas_groups import CanvasGroups
 from celery_jobtrack.integration.claiming import check_claims
 from celery_jobtrack.integration.identity import Identity
+from celery_jobtrack.integration.levels import AppLevels
 from celery_jobtrack.integration.lineage import Lineage
 from celery_jobtrack.integration.loop import Loop
 from celery_jobtrack.integration.ports import CeleryPorts
@@ -70,6 +71,7 @@ class Runtime:
         """Of Celery's signals, which hold them weakly."""
         self._lock = threading.RLock()
         self._settings: Settings | None = None
+        self._levels: AppLevels | None = None
         self._resolved: Resolved | None = None
         self._tracker: Tracker | None = None
         self._recorder: Recorder | None = None
@@ -112,6 +114,15 @@ class Runtime:
             self._warned = True
             logger.warning("jobtrack_enabled is False: jobs are dispatched and run, and are not tracked")
         return enabled
+
+    @property
+    def levels(self) -> AppLevels | None:
+        """The levels of the app's queues; None without ``jobtrack_queues``. Raises ConfigurationError."""
+        if self.settings.queues is None:
+            return None
+        if self._levels is None:
+            self._levels = AppLevels(self.app, self.settings.queues)
+        return self._levels
 
     @property
     def tracker(self) -> Tracker:
