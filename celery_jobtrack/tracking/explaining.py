@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from celery_jobtrack.model.callback import due_in_all
 from celery_jobtrack.model.explanation import CallbackExplanation, GroupExplanation, MemberExplanation
 from celery_jobtrack.model.group import GROUP_TASK
+from celery_jobtrack.model.pledge import pledges, without_pledges
 from celery_jobtrack.model.requests import JobQuery
 from celery_jobtrack.model.spans import span
 from celery_jobtrack.model.state import GroupState, JobState
@@ -113,7 +114,8 @@ class Explainer:
             yield "it was cancelled: what is queued is ended without being run, and what runs is waited for"
         if status.outstanding:
             yield f"{status.outstanding:,} of {status.total:,} {_jobs(status.total)} outstanding"
-        holds = self._store.fillers(group.id)
+        found = self._store.fillers(group.id)
+        holds = without_pledges(found)
         for token, until in holds.items():
             if until > self._now:
                 yield (
@@ -122,7 +124,9 @@ class Explainer:
                 )
             else:
                 yield f"somebody ({token[:8]}) who filled it has not been heard of since {self._ago(until)}"
-        if status.filling and not holds:
+        if any(not pledge.is_kept(found, self._now) for pledge in pledges(found)):
+            yield "who filled it has died before all was sent: it is marked as incomplete at its next check"
+        elif status.filling and not holds:
             yield "somebody is filling it"
         if not group.standing and not group.sealed and group.state is not GroupState.CANCELLED:
             yield from _said_of_sealing(is_filled=status.filling or bool(holds))

@@ -143,10 +143,11 @@ def test_wrong_member_of_a_list_leaves_nothing(small, tasks, wrong):
     for given in ([tasks.add.s(1, 2), wrong], [tasks.add.s(1, 2), inner]):
         with pytest.raises(InvalidPayload, match="member 1: "):
             jobtrack.batch(given).dispatch(chunk=1)
+    assert (len(jobtrack.groups.list().items), small.recorded(), small.queued()) == (1, [], 0)
     with pytest.raises(InvalidPayload, match="member 1: "):
         group.dispatch([tasks.add.s(1, 2), wrong], chunk=1)
-    assert (len(jobtrack.groups.list().items), small.recorded(), small.queued()) == (1, [], 0)
-    assert (group.refresh().sealed, group.incomplete) == (False, False)
+    assert (len(jobtrack.groups.list().items), small.recorded()) == (1, [])
+    assert (group.refresh().sealed, group.incomplete) == (True, True), "nobody else would seal it"
 
 
 def test_batch_of_a_generator_is_dispatched_once(small, tasks):

@@ -119,13 +119,9 @@ class PendingBatch(Nested):
             send_members(self.runtime, batch, self.members, **more, options=self.options)
         except GroupCancelled:
             if batch.refresh().state is not GroupState.CANCELLED:
-                batch.abandon()
                 raise
             # Somebody cancelled it, or its first failure did: what was not sent is cancelled as well.
             batch.seal(incomplete=batch.first_failure is not None)
-        except BaseException:
-            batch.abandon()
-            raise
         else:
             batch.seal()
 

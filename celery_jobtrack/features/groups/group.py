@@ -11,7 +11,7 @@ from celery_jobtrack.errors import GroupCancelled, GroupNotCompleted, InvalidPay
 from celery_jobtrack.features.groups import hold
 from celery_jobtrack.features.groups.following import callbacks_with_jobs
 from celery_jobtrack.features.groups.retrying import Retried, check_wanted, retry_members
-from celery_jobtrack.features.groups.sending import send_members, several
+from celery_jobtrack.features.groups.sending import check_members, send_members, several
 from celery_jobtrack.features.groups.waiting import wait_for
 from celery_jobtrack.integration import bulk
 from celery_jobtrack.integration.cancelling import check_signal, terminate_members
@@ -116,9 +116,11 @@ class JobGroup:
         """Make many jobs members of the group and send them, chunk by chunk.
 
         The group is held open meanwhile, and a batch is sealed at the end. If the dispatch breaks off, the
-        present generation is incomplete, which is a failure; a batch is sealed as that. The same call with
-        the same ``key`` reopens such a batch when it has ended, and adds what is missing. See
-        ``JobTrack.dispatch_many`` for the arguments and for what is raised.
+        present generation is incomplete, which is a failure; a batch is sealed as that. A list with a member
+        that cannot be sent is refused as a whole: a batch that waits for its seal is sealed as incomplete by
+        that, too; any other group stays as it is. The same call with the same ``key`` reopens such a batch
+        when it has ended, and adds what is missing. See ``JobTrack.dispatch_many`` for the arguments and for
+        what is raised.
 
         Raises:
             GroupNotCompleted: With a ``key``: the batch is incomplete, and its failure was told while members
@@ -129,24 +131,20 @@ class JobGroup:
             group.dispatch(resize.s(path) for path in paths)
         """
         if isinstance(signatures, (list, tuple)):
-            # What is refused here is no dispatch that broke off.
-            for number, member in enumerate(signatures):
-                bulk.check_one(self._runtime, member, number)
+            with self._refusing():
+                for number, member in enumerate(signatures):
+                    bulk.check_one(self._runtime, member, number)
         with self._open_for_dispatch(key):
-            try:
-                dispatched = bulk.dispatch(
-                    self._runtime,
-                    signatures,
-                    group_id=self.record.id,
-                    chunk=chunk,
-                    key=key,
-                    on_progress=on_progress,
-                    progress=progress,
-                    max_outstanding=max_outstanding,
-                )
-            except BaseException:
-                self.abandon()
-                raise
+            dispatched = bulk.dispatch(
+                self._runtime,
+                signatures,
+                group_id=self.record.id,
+                chunk=chunk,
+                key=key,
+                on_progress=on_progress,
+                progress=progress,
+                max_outstanding=max_outstanding,
+            )
             if self._is_unsealed() or (key is not None and self.record.lacks_members):
                 self.seal()
         return dispatched
@@ -237,8 +235,9 @@ class JobGroup:
     def filling(self) -> Iterator[JobGroup]:
         """Hold the group's completion open while jobs are being added.
 
-        The hold is renewed while the block runs, and ends by itself when the process dies. A batch that was
-        reopened because it was incomplete is sealed behind the block.
+        The hold is renewed while the block runs. If the block raises, or its process dies, the group did not
+        get everything: its present generation is incomplete, which is a failure, and a batch is sealed as
+        that. A batch that was reopened because it was incomplete is sealed behind the block.
 
         Example::
 
@@ -246,22 +245,8 @@ class JobGroup:
                 for path in paths:
                     resize.apply_async((path,), job_group=group)
         """
-        if self._is_inert():
+        with self._filling(key=None):
             yield self
-            return
-        with hold.held_open(self._runtime, self.record.id, after=self._became):
-            reopened = self._reopened_with is not None
-            # Whoever reopened the group did it for these.
-            self._let_go()
-            try:
-                yield self
-            except BaseException:
-                if reopened and self._is_unsealed():
-                    self.abandon()
-                raise
-            if reopened and self._is_unsealed():
-                # It is whole now: nobody else would say so.
-                self.seal()
 
     def add(self, signatures: Iterable[Any]) -> JobGroup:
         """Add members and send them, also to a running batch and from inside of one of its members.
@@ -269,12 +254,18 @@ class JobGroup:
         Args:
             signatures: ``task.s(…)``, or batches that are not dispatched yet; any iterable, taken lazily.
 
+        If it breaks off, by an exception or with its process, the present generation is incomplete, which is
+        a failure; a batch is sealed as that.
+
         Raises:
             GroupCompleted: It is a batch and has completed; see ``reopen``.
             GroupCancelled: It was cancelled, by somebody or by the first failure.
-            InvalidPayload: Something is no signature of a known task. Those before it are sent.
+            InvalidPayload: Something is no signature of a known task. In a list that is found before anything
+                is sent; what an iterator gave before is sent.
         """
-        members = several(signatures)
+        with self._refusing():
+            members = several(signatures)
+            check_members(self._runtime, members)
         if self._is_inert():
             send_members(self._runtime, self, members)
             return self
@@ -370,8 +361,50 @@ class JobGroup:
                 return
             else:
                 _check_repeatable(again)
-        with self.filling():
+        with self._filling(key=key):
             yield
+
+    @contextmanager
+    def _filling(self, *, key: str | None) -> Iterator[None]:
+        """See ``filling``; with the key of a dispatch, it takes over what the same one left that died."""
+        if self._is_inert():
+            yield
+            return
+        with hold.held_for_filling(self._runtime, self.record.id, key=key, after=self._became):
+            reopened = self._reopened_with is not None
+            # Whoever reopened the group did it for these.
+            self._let_go()
+            try:
+                yield
+            except BaseException:
+                self.abandon()
+                raise
+            if reopened and self._is_unsealed():
+                # It is whole now: nobody else would say so.
+                self.seal()
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """What is refused before anything is sent has not begun, and a group that needs no seal is as it was.
+
+        A batch that waits for its seal would wait for ever if it was to come with this.
+        """
+        try:
+            yield
+        except InvalidPayload:
+            if not self._is_inert():
+                self._give_up_unsealed()
+            raise
+
+    def _give_up_unsealed(self) -> None:
+        try:
+            # Somebody else may have sealed it since it was read.
+            self.refresh()
+        except JobTrackError:
+            logger.exception("group %s was not filled, and may not know it", self.record.id)
+            return
+        if self._is_unsealed():
+            self.abandon()
 
     def _seal(self, *, incomplete: bool) -> None:
         changed = self._runtime.store.seal_group(self.record.id, incomplete=incomplete)
