@@ -37,8 +37,6 @@ class Abandoned:
 
     def look_at(self, group: GroupRecord) -> bool:
         """Record that a group is incomplete if its filler died. Returns whether it was so."""
-        if group.is_over:
-            return False
         store = self._tracker.store
         found = store.fillers(group.id)
         if not found:
@@ -49,6 +47,8 @@ class Abandoned:
         lacks = any(pledge.generation == group.generation for pledge in broken)
         if not group.standing and not group.sealed and holds and max(holds.values()) <= now:
             lacks = True
+        # One that is over was to be filled for its next generation, of which nothing was recorded.
+        lacks = lacks and not group.is_over
         if lacks and self._waits_for_one_inside(group, holds):
             return False
         if lacks:

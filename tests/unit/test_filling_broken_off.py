@@ -9,6 +9,7 @@ import pytest
 from celery_jobtrack.errors import DispatchFailed, InvalidPayload
 from celery_jobtrack.features.groups import hold
 from celery_jobtrack.model.group import GROUP_TASK
+from celery_jobtrack.model.pledge import without_pledges
 from celery_jobtrack.model.requests import FinishRequest, Origin, StartRequest
 from celery_jobtrack.model.state import JobState, Outcome
 
@@ -132,6 +133,23 @@ def test_standing_group_is_well_when_its_filler_died_before_anything_was_recorde
     assert [*small.jobtrack.store.fillers(group.id)] == []
     tasks.add.apply_async((1, 2), job_group=group)
     assert run_all(small, group).outcome == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("heard_of", [0, 20])
+def test_next_generation_is_well_when_its_filler_died_before_it_began(small, tasks, make, dying, heard_of):
+    group = make()
+    tasks.add.apply_async((1, 2), job_group=group)
+    run_all(small, group)
+    store = small.jobtrack.store
+    dying(group.filling())
+    store._clock = lambda: time.time() + heard_of
+    (token,) = without_pledges(store.fillers(group.id))
+    store.begin_filling(group.id, token, hold.FILLING_LEASE)
+    for seconds in (LATER, 2 * LATER, 3 * LATER):
+        check(small, seconds)
+    assert (store.fillers(group.id), group.refresh().generation, group.incomplete) == ({}, 1, False)
+    tasks.add.apply_async((1, 2), job_group=group)
+    assert (run_all(small, group).outcome, group.generation) == ("SUCCEEDED", 2)
 
 
 def test_group_that_is_filled_by_two_is_incomplete_when_one_dies(small, tasks, make, dying):

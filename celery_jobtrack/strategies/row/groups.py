@@ -98,8 +98,10 @@ class GroupOperations(RowBase):
         def recompute(group: GroupRecord, rows: Rows) -> Change:
             drift.clear()
             if group.is_over:
-                waits = group.needs_closing and group.closed_at is None
-                due = rows.now() + timedelta(seconds=group.time_to_check) if waits else None
+                waits = [group.time_to_check] if group.needs_closing and group.closed_at is None else []
+                if rows.is_filling(group_id):
+                    waits.append(FILLING_CHECK)
+                due = rows.now() + timedelta(seconds=min(waits)) if waits else None
                 return group.evolve(next_check_at=due), NO_EVENTS
             found = rows.count_members(group_id, group.base_generation, group.generation)
             counted = grouping.recounted(group, found)

@@ -159,6 +159,20 @@ class FillingContract:
         assert the_group(store).totals.total == 2
         assert [event.generation for event in all_events(store, clock)] == [1, 1, 2, 2]
 
+    def test_filling_of_a_group_that_is_over_is_looked_at_until_it_ends(
+        self, store: Store, clock: Clock
+    ) -> None:
+        group(store, time_to_check=3600)
+        run(store, "a", group_id="g")
+        store.begin_filling("g", "f", 30)
+        clock.advance(20)
+        store.begin_filling("g", "f", 30)
+        for seconds in (11, 31):
+            clock.advance(seconds)
+            assert "g" in store.due_groups(10)
+            assert store.recompute_group("g").group.is_over
+        assert the_group(store).next_check_at is None
+
     def test_filling_nothing_does_not_complete_a_standing_group(self, store: Store) -> None:
         group(store)
         store.begin_filling("g", "f", 60)

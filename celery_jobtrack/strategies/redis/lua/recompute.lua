@@ -1,6 +1,6 @@
 -- uses: change closing
 -- Mend a group's counters, and complete what is done. One that is over is only looked at again while what
--- follows its completion is not done.
+-- follows its completion is not done, or while it is filled for its next generation.
 -- Guards: it is not over; the counters are mended only if nothing has changed since they were counted.
 -- ARGV: 2 claimant, 3 group, 4 numbers as they were when the count began, 5 members by state,
 --       6 microseconds after which a group that is being filled is looked at again
@@ -8,7 +8,9 @@
 
 if not open_group(ARGV[3]) then return pack({SAY.unknown_group}) end
 if group[G.completed_at] then
-  group[G.next_check_at] = awaits_closing() and now + microseconds(group[G.time_to_check]) or nil
+  local due = awaits_closing() and now + microseconds(group[G.time_to_check]) or nil
+  if is_filling() then due = math.min(due or math.huge, now + tonumber(ARGV[6])) end
+  group[G.next_check_at] = due
   return changed()
 end
 local drift = false
