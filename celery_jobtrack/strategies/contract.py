@@ -481,7 +481,11 @@ class Store(TrackingStrategy):
         return False
 
     def fillers(self, group_id: str) -> Mapping[str, datetime]:  # noqa: ARG002
-        """The tokens of who holds a group's completion open, and until when each does."""
+        """The tokens of who holds a group's completion open, and until when each does; also those run out.
+
+        The checker finds by this whose filler died. A store that cannot tell keeps such a group open for a
+        day, and does not seal such a batch.
+        """
         return {}
 
     @abstractmethod

@@ -225,6 +225,48 @@ def test_batch_ends_although_its_dispatcher_was_killed(shop):
     assert Counter(followed(shop, batch)) == Counter(["catch", "finally"])
 
 
+FILL_AND_DIE = """
+import os, signal, sys
+from celery_jobtrack.features.groups import hold
+from tests.integration.apps.shop import app, jobtrack
+
+hold.FILLING_LEASE = 1.0
+how = sys.argv[1]
+add, told = app.tasks["shop.add"], app.tasks["shop.told"]
+calls = {name: told.s(name.strip("_")) for name in ("then", "catch", "finally_")}
+group = jobtrack.groups.create("Killed", key="killed", standing=how != "add", **calls)
+
+def members():
+    for n in range(4):
+        yield add.s(n, n)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if how == "dispatch":
+    group.dispatch(members(), chunk=2, key="killed")
+elif how == "add":
+    group.dispatch([])
+    group.reopen().add(members())
+else:
+    with group.filling():
+        for member in members():
+            member.apply_async(job_group=group)
+"""
+
+
+@pytest.mark.parametrize("how", ["dispatch", "add", "filling"])
+def test_group_is_incomplete_when_its_filler_was_killed(shop, how):
+    with shop.worker():
+        filler = subprocess.run(
+            [sys.executable, "-c", FILL_AND_DIE, how], env=shop.environment(), timeout=BOUND, check=False
+        )
+        assert filler.returncode == -signal.SIGKILL
+        group = shop.jobtrack.groups.get(shop.jobtrack.store.group_by_key("killed").id)
+        await_closed(group)
+    assert (group.outcome, group.incomplete) == ("FAILED", True)
+    followed_last = Counter(followed(shop, group)) - Counter(["then", "finally"] if how == "add" else [])
+    assert followed_last == Counter(["catch", "finally"])
+
+
 def test_callbacks_follow_although_their_worker_died_at_the_completion(shop):
     """The process that ends the last member has claimed the event of the completion, and dies then."""
     told = shop.task("told")
