@@ -125,6 +125,7 @@ class Chapters:
         self._cancels = _windows(case.acts)
         self._abandons = self._abandoned()
         self._orphans = self._orphaned()
+        self._additions = self._broken_additions()
         self._found: dict[str, list[Chapter]] = {}
         self.missing: list[tuple[GroupRecord, int]] = []
         """Generations of which there is no snapshot: nobody asked for the one after."""
@@ -173,8 +174,11 @@ class Chapters:
         record = stage.record
         counted = [job for job in stage.members if record.counts(job.generation)]
         until = math.inf if record.completed_at is None else record.completed_at.timestamp()
-        orphaned = before is None and record.incomplete and record.title in self._orphans
+        died = self._orphans.get(record.title, math.inf)
+        orphaned = record.incomplete and (since <= died <= until if before else died < math.inf)
         abandons = [*self._abandons.get(record.title, ())] if before is None else []
+        if record.incomplete:  # it is not where somebody had cancelled before
+            abandons += [at for at in self._additions.get(record.title, ()) if since <= at <= until]
         if orphaned:
             abandons.append(self._orphans[record.title])
         runs = {job.id: job.run for job in before.members} if before is not None else {}
@@ -210,7 +214,7 @@ class Chapters:
         return found
 
     def _orphaned(self) -> Mapping[str, float]:
-        """The batches whose dispatch began in a process that died in it, and when that call began."""
+        """The batches that were dispatched, or added to, by a process that died in it; and since when."""
         ended = {line["call"] for line in self._case.acts if line["phase"] == "end"}
         found: dict[str, float] = {}
         for line in self._case.acts:
@@ -221,6 +225,19 @@ class Chapters:
                 if name in self._batches:
                     inner = (batch.name for batch in self._batches[name].batches())
                     found |= dict.fromkeys((name, *inner), line["at"])
+            found.setdefault(line["target"], line["at"])
+        return found
+
+    def _broken_additions(self) -> Mapping[str, Sequence[float]]:
+        """The batches to which one was added whose dispatch was abandoned, and when that was."""
+        found: dict[str, list[float]] = defaultdict(list)
+        for abandon in self._case.acts:
+            if abandon["act"] != "abandon":
+                continue
+            outer = {abandon["target"], *self._dispatched_with(abandon["target"])}
+            for line in self._case.acts:
+                if line["act"] == "add" and line["phase"] == "begin" and outer.intersection(line["names"]):
+                    found[line["target"]].append(abandon["at"])
         return found
 
     def _dispatched_with(self, name: str) -> Iterator[str]:
