@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _MARK = "pledge"
-LASTING = 24 * 3600.0
+LASTING = 30 * 24 * 3600.0
 """Seconds for which a pledge holds a group open. It is the checker who ends that of a filler that died."""
 
 

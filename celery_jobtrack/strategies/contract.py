@@ -484,7 +484,7 @@ class Store(TrackingStrategy):
         """The tokens of who holds a group's completion open, and until when each does; also those run out.
 
         The checker finds by this whose filler died. A store that cannot tell keeps such a group open for a
-        day, and does not seal such a batch.
+        month, and does not seal such a batch.
         """
         return {}
 
