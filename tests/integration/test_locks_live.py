@@ -173,6 +173,20 @@ def test_job_that_overlaps_is_skipped_and_its_result_says_behind_whom(shop):
         assert_all_free(shop)
 
 
+def test_beat_that_fires_too_often_has_one_run_and_says_so_of_the_others(shop):
+    entry = {"task": "shop.skipping", "schedule": 0.5, "args": ["beat"]}
+    with shop.worker("-c", "2"), shop.beat(beat_schedule={"often": entry}):
+        skipped = "the second run was not skipped"
+        wait_until(lambda: len(list(jobs_of(shop, "skipping", state="SKIPPED"))) >= 2, BOUND, skipped)
+        assert (shop.folder / "beat.running").exists()
+        shop.let_go("beat")
+        ended = "the first run did not end"
+        wait_until(lambda: list(jobs_of(shop, "skipping", state="SUCCESS")), BOUND, ended)
+    first = min(jobs_of(shop, "skipping"), key=lambda job: job.enqueued_at)
+    late = list(jobs_of(shop, "skipping", state="SKIPPED"))
+    assert {(job.reason, job.blocked_by) for job in late} == {(Reason.OVERLAP, first.id)}
+
+
 def test_parked_jobs_run_in_their_order_and_occupy_no_worker(shop):
     """One child: while the key is held by it, nobody of those who wait is looked at."""
     with shop.worker("-c", "2"):
