@@ -237,7 +237,8 @@ class Store(TrackingStrategy):
 
         Who says later that it is whole is believed as long as no failure was told in this generation, of a
         batch that cancels on failure or has a ``catch``. One whose cancellation ended it before it was sealed
-        takes this, too, and tells nothing.
+        takes this, too, and tells nothing. With ``incomplete``, one that somebody has cancelled before a member
+        failed stays CANCELLED, and is not sealed: it lacks members.
 
         A standing group is never sealed. With ``incomplete`` its present generation is incomplete, if it has
         members and is not over; without, nothing happens. Raises UnknownGroup.
