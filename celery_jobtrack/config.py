@@ -116,6 +116,17 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(name.lower() for name in value)
 
 
+def _patterns(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(pattern, str) for pattern in value):
+        raise ValueError("it must be a list of patterns")
+    for pattern in value:
+        if pattern.count(":") != 1 or not all(pattern.split(":")):
+            raise ValueError(
+                f"{pattern!r} is no pattern of a function: write 'module:function' or 'module:*'"
+            )
+    return tuple(value)
+
+
 def _anything(value: Any) -> Any:
     return value
 
@@ -166,6 +177,8 @@ class Settings:
     """Folder of what could not be recorded while the store was away; found by itself when not set."""
     retention: Retention = _setting(default=Retention(), check=_retention)
     """How long what has ended is kept, by state."""
+    approved_callables: tuple[str, ...] = _setting(default=(), check=_patterns)
+    """Patterns of functions that ``run_background`` may run: ``"shop.services:*"``."""
     store_wait: float = _setting(default=15.0, check=_seconds)
     """Seconds for which a starting worker waits for the store."""
 

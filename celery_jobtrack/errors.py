@@ -14,6 +14,7 @@
     ├── GroupCancelled              a cancelled group takes no more members
     ├── GroupNotCompleted           results were asked of a group that has not completed
     ├── WouldBlock                  a group or a job was waited for inside of a task
+    ├── NotApproved                 a function that may not be run by name
     ├── InvalidPayload              arguments or options that cannot be sent or kept
     ├── DispatchFailed              a bulk dispatch was interrupted; it says what was sent
     ├── StoreUnavailable            the store does not answer, or refuses
@@ -86,6 +87,10 @@ class WouldBlock(JobTrackError, RuntimeError):
 
     It is a ``RuntimeError`` too, as what Celery's own ``result.get()`` raises there.
     """
+
+
+class NotApproved(JobTrackError):
+    """A function that ``jobtrack_approved_callables`` does not allow to be run by name."""
 
 
 class InvalidPayload(JobTrackError, EncodeError, ValueError):
