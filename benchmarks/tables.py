@@ -14,6 +14,7 @@ WIDTH = 100
 SERVERS = {"redis": "Redis", "postgresql": "PostgreSQL", "rabbitmq": "RabbitMQ", "filesystem": "file system"}
 CHORD_COLUMNS = (
     ("dispatch_s", "s", 2),
+    ("dispatch_cpu_s", "s", 2),
     ("end_to_end_s", "s", 1),
     ("follow_ms", "ms", 0),
     ("grown_mb", "MB", 0),
@@ -49,7 +50,10 @@ def dispatch(documents: Sequence[Mapping[str, Any]]) -> str:
     for document in documents:
         settings, ways = document["settings"], document["ways"]
         loop, group, many = (ways[name] for name in ("loop", "group", "dispatch"))
-        took = " | ".join(f"{way['wall_us']['median']:.0f} µs" for way in (loop, group, many))
+        took = " | ".join(
+            f"{way['wall_us']['median']:.0f} ({way['cpu_us']['median']:.0f}) µs"
+            for way in (loop, group, many)
+        )
         times = many["times_group"]
         lines.append(
             f"| {SERVERS[settings['broker']]} | {settings['jobs']:,} | {settings['rounds']} | {took} "
@@ -57,9 +61,9 @@ def dispatch(documents: Sequence[Mapping[str, Any]]) -> str:
             f"| {group['grown_mb']['median']:.0f} and {many['grown_mb']['median']:.0f} MB |"
         )
     about = (
-        "For each job that does nothing; Celery's loop and `group` untracked, `dispatch` tracked. Medians, "
-        "the ratio with quartiles. Memory is what the sender grew by, with `group` and with `dispatch`; "
-        f"{_load(*documents)}"
+        "For each job that does nothing, in brackets CPU; Celery's loop and `group` untracked, `dispatch` "
+        "tracked. Medians, the ratio with quartiles. Memory is what the sender grew by, with `group` and "
+        f"with `dispatch`; {_load(*documents)}"
     )
     return _table(lines, about, documents[-1])
 
@@ -67,8 +71,8 @@ def dispatch(documents: Sequence[Mapping[str, Any]]) -> str:
 def chords(documents: Sequence[Mapping[str, Any]]) -> str:
     """What a job takes that follows many."""
     lines = [
-        "| | members | rounds | the call | what follows begins after | after the last | memory |",
-        "|---|---|---|---|---|---|---|",
+        "| | members | rounds | the call | its CPU | what follows begins after | after the last | memory |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for document in documents:
         settings = document["settings"]

@@ -12,7 +12,7 @@
     ├── GroupNotSet                 a task that must run in a group was given none
     ├── GroupCompleted              a batch that has completed takes no more members
     ├── GroupCancelled              a cancelled group takes no more members
-    ├── GroupNotCompleted           results were asked of a group that has not completed
+    ├── GroupNotCompleted           a group has to complete before what was asked of it
     ├── WouldBlock                  a group or a job was waited for inside of a task
     ├── NotApproved                 a function that may not be run by name
     ├── InvalidPayload              arguments or options that cannot be sent or kept
@@ -79,7 +79,7 @@ class GroupCancelled(JobTrackError):
 
 
 class GroupNotCompleted(JobTrackError):
-    """Results were asked of a group that has not completed."""
+    """A group has to complete before what was asked of it: its results, or the rest of its dispatch."""
 
 
 class WouldBlock(JobTrackError, RuntimeError):

@@ -152,6 +152,12 @@ def _retry(surface: Surface, found: JobGroup, error: str | None) -> Retried:
     if retried.not_kept:
         count = len(retried.not_kept)
         surface.say(f"{count} {_jobs(count)} cannot run again: their messages were not kept.")
+    if retried.never_sent:
+        count = len(retried.never_sent)
+        surface.say(
+            f"{count} {_jobs(count)} cannot run again: what comes before them in a chain or a chord did not "
+            "succeed, so they were never sent. Send the canvas anew."
+        )
     return retried
 
 

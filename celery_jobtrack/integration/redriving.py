@@ -31,7 +31,7 @@ def retry_job(runtime: Runtime, job_id: str) -> bool:
 
     Raises:
         UnknownJob: It was never recorded.
-        InvalidPayload: It has not failed, its message was not kept, or it stands for a group.
+        InvalidPayload: It has not failed, was never sent, or stands for a group; or its message was not kept.
         GroupCancelled: A group of it is being cancelled, and has members that have not ended.
         kombu.exceptions.OperationalError: The broker takes no message; the job has failed again.
     """
@@ -44,11 +44,22 @@ def retry_job(runtime: Runtime, job_id: str) -> bool:
     if job.state not in REDRIVEN:
         raise InvalidPayload(f"job {job_id} is {job.state}; only what did not succeed can run again")
     message = runtime.store.message(job_id)
+    if message is None and was_never_sent(job):
+        raise InvalidPayload(
+            f"job {job_id} ({job.task}) cannot run again: it is the end of a chain or a chord and was "
+            f"never sent, as what comes before it did not succeed ({job.error or job.reason}); "
+            "send the canvas anew"
+        )
     if message is None:
         raise InvalidPayload(
             f"job {job_id} ({job.task}) cannot run again: its message was not kept (jobtrack_keep_message)"
         )
     return run_again(runtime, job, message)
+
+
+def was_never_sent(job: JobRecord) -> bool:
+    """Whether another job would have published this one, and did not succeed."""
+    return job.published_at is None and not job.attempts
 
 
 def run_again(

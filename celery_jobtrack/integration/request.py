@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Literal
 
 from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined] # not in the stubs
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
-from celery.worker.state import task_ready
+from celery.worker.state import revoked, task_ready
 
 from celery_jobtrack.errors import StoreUnavailable
 from celery_jobtrack.integration.described import describe
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrackedRequest(Request):
-    """Settles jobs whose pool child was lost in a way that Celery tells nobody of.
+    """Settles jobs whose pool child was lost in a way that Celery tells nobody of, and lets expired ones go.
 
     With ``acks_late`` and ``reject_on_worker_lost`` Celery gives the message back to the broker and
     sends no signal for the lost attempt. It has to be closed, or the next start would be refused. With
@@ -54,6 +54,18 @@ class TrackedRequest(Request):
             if runtime is not None and isinstance(error, (SystemExit, KeyboardInterrupt)):
                 # Celery before 5.7 fails to write this down, and sends no signal.
                 self._end(runtime, error)
+
+    def maybe_expire(self) -> Literal[True] | None:
+        """Celery's look at the clock. What has expired can run again under the same id.
+
+        Celery remembers the id among those that were revoked, and this worker would discard every further
+        message of it.
+        """
+        was_revoked = self.id in revoked
+        expired = super().maybe_expire()
+        if expired and not was_revoked:
+            revoked.discard(self.id)
+        return expired
 
     def _was_stopped(self) -> bool:
         """Whether the child ended because somebody revoked the job, or the connection was lost."""

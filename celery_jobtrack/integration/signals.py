@@ -15,7 +15,7 @@ from celery.worker import state as worker_state
 
 from celery_jobtrack.integration.admission import conclude
 from celery_jobtrack.integration.described import describe
-from celery_jobtrack.integration.header import Header
+from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.origin import moment
 from celery_jobtrack.integration.running import running_of
 from celery_jobtrack.integration.runtime import Runtime
@@ -54,9 +54,9 @@ def on_revoked(
     if runtime is None or not _is_ours(runtime, sender, request.id):
         return
     reason = Reason.EXPIRED if expired else Reason.TERMINATED if terminated else Reason.CANCELLED
-    settle_from_main(
-        runtime, _origin(sender, request.id), JobState.REVOKED, reason, None, close_open=terminated
-    )
+    # Its own headers: the latest message with this id may be that of a later run.
+    origin = _origin(sender, request.id, vars(request))
+    settle_from_main(runtime, origin, JobState.REVOKED, reason, None, close_open=terminated)
 
 
 def on_unknown(sender: Any = None, message: Any = None, name: str = "", id: str = "", **_: Any) -> None:  # noqa: A002
@@ -112,10 +112,13 @@ def _request(job_id: str) -> Mapping[str, Any] | None:
     return None if found is None else found.request_dict
 
 
-def _origin(task: Any, job_id: str) -> Origin:
-    headers = _request(job_id)
+def _origin(task: Any, job_id: str, headers: Mapping[str, Any] | None = None) -> Origin:
+    """What the message says: these headers of it, or those of the latest one with this id."""
+    if headers is None or KEY not in headers:
+        headers = _request(job_id)
     if headers is None:
-        return Origin(job_id=job_id, task=task.name, retries=task.request.retries or 0)
+        header = Header.of_request(task.request) or Header()
+        return Origin(job_id=job_id, task=task.name, retries=task.request.retries or 0, run=header.run)
     return _origin_of_headers(job_id, task.name, headers, Header.load(headers) or Header())
 
 
@@ -157,6 +160,7 @@ def settle_from_main(
         only_from=only_from,
         worker_id=worker_id,
         outcome=Outcome.LOST if reason is Reason.WORKER_LOST else None,
+        run=origin.run,
     )
     runtime.apart(lambda: runtime.recorder.settle(request, tell=False))
 

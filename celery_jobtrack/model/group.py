@@ -270,6 +270,9 @@ def outcome_if_over(group: GroupRecord) -> GroupOutcome:
         return GroupOutcome.FAILED
     if group.state is GroupState.CANCELLED:
         return GroupOutcome.CANCELLED if group.first_failure is None else GroupOutcome.FAILED
+    if group.first_failure is not None and group.tells_failure:
+        # Its catch was called: then would be so, too, if the member has run again meanwhile, and succeeded.
+        return GroupOutcome.FAILED
     # Not by the first failure: that member may have run again, and succeeded.
     wrong = group.totals.failed + group.totals.revoked
     return GroupOutcome.FAILED if wrong else GroupOutcome.SUCCEEDED

@@ -237,6 +237,8 @@ def settle(
         if not request.record_unknown:
             return Move()
         return _settled(record(request.origin, request.state, now), None, request, now)
+    if request.run is not None and request.run < job.run:
+        return Move()
     if open_attempt is not None:
         if not _names(request, open_attempt):
             return Move()

@@ -145,6 +145,8 @@ class SettleRequest:
     """How the open attempt is closed; by default as the job is."""
     record_unknown: bool = True
     """Whether a job that the store never heard of is recorded, from the origin."""
+    run: int | None = None
+    """Of the message of which it tells: a job that runs again since is left alone. None: of any run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

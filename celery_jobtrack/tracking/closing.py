@@ -59,6 +59,8 @@ class Closing:
         if not _is_open(group) or not self._callbacks.have_ended(group):
             return False
         if group.parent_id is not None:
+            if self._was_told_of_an_earlier_end(group):
+                self._redrive_in_parent(group)
             self.tell_parent(group)
         try:
             closed = self._tracker.store.close_group(group.id).group
@@ -80,6 +82,19 @@ class Closing:
             record_unknown=False,
         )
         return self._tracker.settle(request, tell=False)
+
+    def _was_told_of_an_earlier_end(self, group: GroupRecord) -> bool:
+        """Whether the parent of a batch did not begin to wait again when the batch did.
+
+        Who runs a member again opens its group first and those above next, and may have died in between.
+        A standing group goes on to its next generation by itself, and its parent does not wait for that.
+        """
+        if group.standing:
+            return False
+        stands_for_it = self._tracker.store.job(group.id)
+        if stands_for_it is None or stands_for_it.finished_at is None:
+            return False
+        return group.completed_at is not None and stands_for_it.finished_at < group.completed_at
 
     def _redrive_in_parent(self, group: GroupRecord) -> None:
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from celery_jobtrack.model import moves
 from celery_jobtrack.model.job import ErrorInfo
 from celery_jobtrack.model.requests import Origin, SettleRequest
-from celery_jobtrack.model.state import JobState, Reason
+from celery_jobtrack.model.state import QUEUED, JobState, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +65,21 @@ class Followers:
         # Of a start that could not be told, the end tells.
         is_open = job is None or job.token == request.start.token or not job.attempts
         return followers if is_open else ()
+
+    def reason_to_refuse(self, origin: Origin) -> Reason | None:
+        """Why a start would end the job of a message for good, as things are now; None if it would not.
+
+        A group's flag is not looked at: what it counts ends with it, whoever dies.
+        """
+        if not origin.retries and origin.expires_at is None:
+            return None  # it has not run, so that nobody could flag it, and it does not expire
+        job = self._store.job(origin.job_id)
+        if job is None or job.state not in QUEUED:
+            return None
+        if job.cancel_requested:
+            return Reason.CANCELLED
+        expired = job.expires_at is not None and self._store.now() > job.expires_at
+        return Reason.EXPIRED if expired else None
 
     def end(
         self,

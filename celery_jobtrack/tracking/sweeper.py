@@ -33,9 +33,15 @@ class Sweeper:
         return sum(self.cancel_members(group_id, limit) for group_id in groups)
 
     def cancel_members(self, group_id: str, limit: int = 500) -> int:
-        """Revoke one chunk of the queued members of one cancelled group."""
+        """Revoke one chunk of the queued members of one group, if it is being cancelled."""
         ended = 0
-        for job in self._tracker.store.queued_members(group_id, limit):
+        queued = self._tracker.store.queued_members(group_id, limit)
+        # Asked after its members: while it is being cancelled none comes to it, and what is delivered late of
+        # its cancellation must not end members of the next generation.
+        group = self._tracker.store.group(group_id) if queued else None
+        if group is None or group.is_over or group.state is not GroupState.CANCELLED:
+            return 0
+        for job in queued:
             if job.task == GROUP_TASK:
                 ended += self._cancel_group(job)
             else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from celery_jobtrack import events
 from celery_jobtrack.model.requests import Origin
-from celery_jobtrack.model.state import FINAL, STATE_AFTER, JobState
+from celery_jobtrack.model.state import FINAL, QUEUED, STATE_AFTER, JobState, Reason
 from celery_jobtrack.tracking.announce import Announcer
 from celery_jobtrack.tracking.breaker import Breaker
 from celery_jobtrack.tracking.closing import Closing
@@ -78,6 +78,9 @@ class Tracker:
 
     def start(self, request: StartRequest) -> StartResult:
         """A worker is about to run a job's body. A refusal that ends the job is told to Celery too."""
+        origin = request.origin
+        if origin.part_of and (reason := self._ask(self.followers.reason_to_refuse, origin)) is not None:
+            self.followers.end(origin.part_of, origin, JobState.REVOKED, reason, tell=True)
         result = self._ask(self.store.start, request)
         if result.refusal is None:
             self.announcer.announce(JobState.STARTED, request.origin.task, lambda: result.job)
@@ -143,9 +146,16 @@ class Tracker:
 
     def cancel(self, job_id: str) -> Settled:
         """Somebody wants a job not to run. Raises UnknownJob."""
+        job = self._ask(self.store.job, job_id)
+        is_told_before = job is not None and job.state in QUEUED
+        if job is not None and is_told_before:
+            # One that starts just now runs with the flag that it is cancelled, and nothing follows it either.
+            origin = Origin(job_id=job_id, task=job.task)
+            followers = self._ask(self.followers.of, origin)
+            self.followers.end(followers, origin, JobState.REVOKED, Reason.CANCELLED, tell=True)
         result = self._ask(self.store.request_cancel, job_id)
         self._after_settling(result, tell=True)
-        if result.applied and result.job is not None:
+        if result.applied and result.job is not None and not is_told_before:
             self._end_followers(result.job, Origin(job_id=job_id, task=result.job.task), tell=True)
         return result
 

@@ -123,7 +123,7 @@ class BothWays:
         try:
             return self.comparable(operation(store))
         except JobTrackError as error:
-            return type(error), str(error)
+            return type(error), str(error).replace(repr(store._schema.namespace), "theirs")
 
     def comparable(self, value: Any) -> Any:
         """What must be the same on both: times by the tick, events without their ids."""

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from celery_jobtrack.strategies.sql.rows import SqlRows
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -52,6 +54,8 @@ def interleave(
         with transaction() as rows:
             yield rows
             if is_first():
+                if isinstance(rows, SqlRows):
+                    rows.finish()  # some statements are left to the end
                 hold()
 
     store.transaction = held

@@ -91,6 +91,8 @@ class Group:
             return GroupOutcome.FAILED
         if self.cancelled:
             return GroupOutcome.CANCELLED if self.failed_first is None else GroupOutcome.FAILED
+        if self.failed_first is not None and self.catches:
+            return GroupOutcome.FAILED
         wrong = {JobState.FAILURE, JobState.REVOKED} & set(self.ended.values())
         return GroupOutcome.FAILED if wrong else GroupOutcome.SUCCEEDED
 

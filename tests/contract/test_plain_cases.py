@@ -13,6 +13,7 @@ from celery_jobtrack.model.requests import EnqueueRequest, GroupQuery, JobQuery,
 from celery_jobtrack.model.state import EventKind, GroupState, JobState, Outcome
 from celery_jobtrack.strategies.row import Conflict
 from celery_jobtrack.strategies.sql import SqlStore
+from celery_jobtrack.strategies.sql.driver import DriverConnection
 from celery_jobtrack.strategies.sql.plain_statements import PlainStatements
 from celery_jobtrack.strategies.sql.rows import SqlRows
 from celery_jobtrack.strategies.sql.tallies import Crowd
@@ -121,6 +122,20 @@ def test_pauses_do_not_wait_for_the_group(stores, which):
         rows.group("g", lock=True)
         assert steps.retry(store, group_id="g").applied
         assert steps.start(store, token="t2", group_id="g", retries=1).admitted
+
+
+def test_end_of_the_last_member_waits_for_few_answers(store, monkeypatch):
+    """Each is a journey to the server and back, between that end and what its listeners hear."""
+    steps.group(store)
+    steps.start(store, group_id="g")
+    journeys = []
+    executed = DriverConnection._executed
+    monkeypatch.setattr(
+        DriverConnection, "_executed", lambda *given: journeys.append(given[2]) or executed(*given)
+    )
+    assert steps.finish(store, group_id="g").applied
+    assert steps.the_group(store).is_over
+    assert len(journeys) == 5, journeys
 
 
 def test_statement_whose_guard_fails_writes_nothing(store, monkeypatch):

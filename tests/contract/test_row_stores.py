@@ -11,6 +11,7 @@ from celery_jobtrack.model import moves
 from celery_jobtrack.model.event import Cause
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.state import EventKind, GroupState, JobState
+from celery_jobtrack.strategies.row import Conflict
 from celery_jobtrack.testing import Clock, steps
 from celery_jobtrack.testing.threads import Crowd
 from tests.contract.backends import ROW_NAMES
@@ -214,6 +215,24 @@ def test_transaction_that_fails_leaves_nothing(store):
     assert (store.group("g2"), store.group_by_key("k2")) == (None, None)
     assert not store.has_due_events()
     assert steps.start(store, "known", "t1", group_id="g").admitted
+
+
+@rows
+def test_what_is_written_last_may_conflict(store):
+    """A statement may be executed as late as with the commit; what it raises is a conflict all the same."""
+    group = steps.group(store)
+    steps.enqueue(store)
+
+    def write() -> None:
+        with store.transaction() as rows:
+            rows.set_message("job", b"another")
+            rows.insert_group(group)
+            rows.set_result("job", b"result")
+
+    with pytest.raises(Conflict):
+        write()
+    assert store.message("job") == b"m"
+    assert store.results(["job"]) == {}
 
 
 @rows

@@ -5,25 +5,31 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from types import SimpleNamespace
 
 import pytest
 from celery import chain, signature
+from celery.worker.state import revoked
 from kombu.exceptions import OperationalError
 
 from celery_jobtrack.errors import (
     DispatchFailed,
     GroupCancelled,
     GroupCompleted,
+    GroupNotCompleted,
     InvalidPayload,
     UnknownGroup,
     UnknownJob,
 )
+from celery_jobtrack.integration import bulk
 from celery_jobtrack.integration.header import Header
 from celery_jobtrack.integration.kept import Kept
+from celery_jobtrack.integration.request import TrackedRequest
 from celery_jobtrack.model.job import ErrorInfo
 from celery_jobtrack.model.requests import FinishRequest, Origin, StartRequest
 from celery_jobtrack.model.state import Outcome, Reason
 from tests.unit.apps import SmallApp
+from tests.waiting import wait_until
 
 
 def add(x, y):
@@ -57,7 +63,7 @@ def run(small, job_id, outcome=Outcome.SUCCESS, error="ValueError"):
     start = StartRequest(origin=origin, token=uuid.uuid4().hex, worker=runtime.worker())
     failed = outcome is Outcome.FAILURE
     with runtime.eagerly():
-        assert runtime.tracker.start(start).admitted
+        assert runtime.tracker.start(start).admitted, runtime.store.job(job_id)
         finish = FinishRequest(
             start=start,
             outcome=outcome,
@@ -125,6 +131,34 @@ def test_on_failure_is_one_of_two_words(small):
 def test_members_are_signatures(small, members):
     with pytest.raises(InvalidPayload, match="members are signatures"):
         small.jobtrack.batch(members)
+
+
+@pytest.mark.parametrize("wrong", [3, "nobody"])
+def test_wrong_member_of_a_list_leaves_nothing(small, tasks, wrong):
+    if wrong == "nobody":
+        wrong = signature("nobody", app=small.app)
+    jobtrack = small.jobtrack
+    inner = jobtrack.batch([tasks.add.s(1, 2), wrong], title="inner")
+    group = jobtrack.groups.create("by hand", standing=False)
+    for given in ([tasks.add.s(1, 2), wrong], [tasks.add.s(1, 2), inner]):
+        with pytest.raises(InvalidPayload, match="member 1: "):
+            jobtrack.batch(given).dispatch(chunk=1)
+    with pytest.raises(InvalidPayload, match="member 1: "):
+        group.dispatch([tasks.add.s(1, 2), wrong], chunk=1)
+    assert (len(jobtrack.groups.list().items), small.recorded(), small.queued()) == (1, [], 0)
+    assert (group.refresh().sealed, group.incomplete) == (False, False)
+
+
+def test_batch_of_a_generator_is_dispatched_once(small, tasks):
+    pending = small.jobtrack.batch(tasks.add.s(n, n) for n in range(2))
+    with_then = pending.then(tasks.told.s("then"))
+    assert pending.dispatch().status().total == 2
+    for again in (pending, with_then):
+        with pytest.raises(
+            InvalidPayload, match="came from a generator, and an earlier dispatch has read it"
+        ):
+            again.dispatch()
+    assert len(small.jobtrack.groups.list().items) == 1
 
 
 def test_builder_gives_a_new_batch_at_every_step(small, tasks):
@@ -296,7 +330,7 @@ def test_first_failure_while_it_is_dispatched_sends_no_more(small, tasks):
     assert batch.refresh().outcome == "FAILED", "five were never sent"
 
 
-def test_group_dispatch_seals_a_batch_and_one_with_a_key_can_be_made_again(small, tasks):
+def test_group_dispatch_seals_a_batch_as_it_went(small, tasks):
     batch = small.jobtrack.groups.create("by hand", standing=False)
     batch.dispatch([tasks.add.s(1, 2)])
     assert batch.refresh().sealed
@@ -305,16 +339,147 @@ def test_group_dispatch_seals_a_batch_and_one_with_a_key_can_be_made_again(small
         yield tasks.add.s(1, 2)
         raise OSError("no more")
 
-    again = small.jobtrack.groups.create("again", standing=False)
+    for key in (None, "k"):
+        again = small.jobtrack.groups.create("again", standing=False)
+        with pytest.raises(DispatchFailed):
+            again.dispatch(broken(), key=key)
+        assert (again.refresh().sealed, again.incomplete) == (True, True)
+
+
+# -- a dispatch that is made again ---------------------------------------------------------------------------
+
+
+def paths(tasks, count, *, broken=False):
+    """Signatures; with ``broken`` the iterable raises behind them."""
+    for number in range(count):
+        yield tasks.add.s(number, 1)
+    if broken:
+        raise OSError("no more")
+
+
+def keyed(small, tasks, **about):
+    """A batch whose dispatch with a key broke off after two of three members."""
+    told = tasks.told
+    about = {"then": told.s("t"), "catch": told.s("c"), "finally_": told.s("f"), **about}
+    batch = small.jobtrack.groups.create("keyed", standing=False, **about)
     with pytest.raises(DispatchFailed):
-        again.dispatch(broken(), key="k")
-    assert not again.refresh().sealed
-    again.dispatch([tasks.add.s(1, 2), tasks.add.s(3, 4)], key="k")
-    assert (again.refresh().sealed, again.incomplete, again.status().total) == (True, False, 2)
-    unkeyed = small.jobtrack.groups.create("unkeyed", standing=False)
+        batch.dispatch(paths(tasks, 2, broken=True), key="k")
+    return batch
+
+
+def run_queued(small, batch):
+    for job in batch.members(state="ENQUEUED").items:
+        run(small, job.id)
+    return batch.refresh()
+
+
+def test_batch_whose_dispatch_with_a_key_broke_off_ends(small, tasks):
+    batch = run_queued(small, keyed(small, tasks))
+    assert (batch.is_over, batch.outcome, kinds_due(batch)) == (True, "FAILED", {"catch", "finally"})
+
+
+def test_dispatch_that_is_made_again_reopens_its_batch_and_then_follows(small, tasks):
+    batch = run_queued(small, keyed(small, tasks))
+    report = small.jobtrack.dispatch_many(paths(tasks, 3), group=batch.id, key="k")
+    assert (report.sent, report.known) == (1, 2)
+    batch = run_queued(small, batch)
+    assert (batch.generation, batch.base_generation, batch.status().succeeded) == (2, 1, 3)
+    assert (batch.outcome, kinds_due(batch)) == ("SUCCEEDED", {"then", "finally"})
+
+
+def test_dispatch_that_is_made_again_may_find_nothing_missing(small, tasks):
+    batch = run_queued(small, keyed(small, tasks))
+    assert batch.dispatch(paths(tasks, 2), key="k").known == 2
+    small.jobtrack.runtime.tracker.delivery.deliver_due()
+    assert (batch.refresh().outcome, batch.generation) == ("SUCCEEDED", 2)
+    # Whole and over: nothing happens, and nothing can be added.
+    assert batch.dispatch(paths(tasks, 2), key="k").known == 2
+    assert batch.refresh().generation == 2
+    with pytest.raises(GroupCompleted):
+        batch.dispatch(paths(tasks, 3), key="k")
+    assert (batch.refresh().outcome, batch.generation, batch.status().total) == ("SUCCEEDED", 2, 2)
+
+
+def test_dispatch_that_is_made_again_may_break_off_again(small, tasks):
+    batch = run_queued(small, keyed(small, tasks))
     with pytest.raises(DispatchFailed):
-        unkeyed.dispatch(broken())
-    assert unkeyed.refresh().incomplete
+        batch.dispatch(paths(tasks, 3, broken=True), key="k")
+    assert (run_queued(small, batch).outcome, batch.generation) == ("FAILED", 2)
+    assert kinds_due(batch) == {"catch", "finally"}
+    batch.dispatch(paths(tasks, 4), key="k")
+    assert (run_queued(small, batch).outcome, batch.generation) == ("SUCCEEDED", 3)
+
+
+def test_dispatch_is_made_again_after_its_process_died(small, tasks):
+    batch = small.jobtrack.groups.create("killed", standing=False, then=tasks.told.s("t"))
+    store = small.jobtrack.store
+    store.begin_filling(batch.id, "dead", 30)
+    bulk.dispatch(small.jobtrack.runtime, paths(tasks, 2), group_id=batch.id, key="k")
+    run_queued(small, batch)
+    store._clock = lambda: time.time() + 31
+    small.jobtrack.check()
+    assert (batch.refresh().is_over, batch.incomplete) == (True, True)
+    batch.dispatch(paths(tasks, 3), key="k")
+    assert (run_queued(small, batch).outcome, kinds_due(batch)) == ("SUCCEEDED", {"then"})
+
+
+def test_dispatch_is_made_again_before_it_is_known_that_its_process_died(small, tasks):
+    batch = small.jobtrack.groups.create("killed", standing=False, then=tasks.told.s("t"))
+    small.jobtrack.store.begin_filling(batch.id, "dead", 30)
+    bulk.dispatch(small.jobtrack.runtime, paths(tasks, 2), group_id=batch.id, key="k")
+    batch.dispatch(paths(tasks, 3), key="k")
+    small.jobtrack.store.end_filling(batch.id, "dead")
+    batch = run_queued(small, batch)
+    assert (batch.outcome, batch.generation, kinds_due(batch)) == ("SUCCEEDED", 1, {"then"})
+
+
+def test_dispatch_goes_on_in_the_same_generation_if_nobody_was_told(small, tasks):
+    batch = keyed(small, tasks, catch=None)
+    batch.dispatch(paths(tasks, 3), key="k")
+    batch = run_queued(small, batch)
+    assert (batch.outcome, batch.generation, kinds_due(batch)) == ("SUCCEEDED", 1, {"then", "finally"})
+
+
+def test_dispatch_is_not_made_again_while_the_batch_that_failed_goes_on(small, tasks):
+    batch = keyed(small, tasks)
+    with pytest.raises(GroupNotCompleted, match="2 of its jobs have not ended; make the same call"):
+        batch.dispatch(paths(tasks, 3), key="k")
+    strict = small.jobtrack.groups.create("strict", standing=False, on_failure="cancel")
+    with pytest.raises(DispatchFailed):
+        strict.dispatch(paths(tasks, 2, broken=True), key="s")
+    with pytest.raises(GroupCancelled, match="2 of its jobs have not ended; make the same call"):
+        strict.dispatch(paths(tasks, 3), key="s")
+    small.jobtrack.check()
+    assert strict.dispatch(paths(tasks, 3), key="s").sent == 1
+    assert strict.retry_failed().queued == 2
+    assert run_queued(small, strict).outcome == "SUCCEEDED"
+
+
+def test_failure_that_was_told_and_made_good_does_not_bring_then_in_the_same_generation(small, tasks):
+    batch = small.jobtrack.batch(paths(tasks, 2)).allow_failures()
+    batch = batch.then(tasks.told.s("t")).catch(tasks.told.s("c")).dispatch()
+    run(small, batch.members().items[0].id, Outcome.FAILURE)
+    assert batch.retry_failed().queued == 1
+    assert (run_queued(small, batch).outcome, kinds_due(batch)) == ("FAILED", {"catch"})
+    batch.reopen().seal()
+    small.jobtrack.runtime.tracker.delivery.deliver_due()
+    assert (batch.refresh().outcome, kinds_due(batch)) == ("SUCCEEDED", {"then"})
+
+
+def test_batch_that_somebody_cancelled_is_not_reopened_by_a_key(small, tasks):
+    batch = small.jobtrack.groups.create("cancelled", standing=False)
+
+    def members():
+        yield from paths(tasks, 2)
+        batch.cancel()
+        yield tasks.add.s(3, 3)
+
+    with pytest.raises(GroupCancelled):
+        batch.dispatch(members(), key="k", chunk=1)
+    assert (batch.refresh().is_over, batch.outcome) == (True, "CANCELLED")
+    with pytest.raises(GroupCancelled):
+        batch.dispatch(paths(tasks, 3), key="k")
+    assert batch.refresh().generation == 1
 
 
 # -- running again -----------------------------------------------------------------------------------------
@@ -369,6 +534,22 @@ def test_retry_failed_reports_what_was_not_kept(small, tasks):
     retried = batch.retry_failed()
     forgotten = [job.id for job in batch.members().items if job.task == "forgotten"]
     assert (retried.queued, list(retried.not_kept)) == (1, forgotten)
+    assert retried.never_sent == ()
+
+
+def test_retry_of_a_chain_whose_last_task_was_never_sent_says_so(small, tasks):
+    batch = small.jobtrack.groups.create("b", standing=False)
+    batch.dispatch([tasks.add.s(1, 2) | tasks.add.s(3), tasks.add.s(1, 2)])
+    batch.seal()
+    (chained,) = (job.id for job in batch.members().items if job.published_at is None)
+    (step,) = (job.id for job in small.recorded() if job.group_id is None)
+    run(small, step, Outcome.FAILURE)
+    (alone,) = (job.id for job in batch.members().items if job.id != chained)
+    run(small, alone, Outcome.FAILURE)
+    retried = batch.retry_failed()
+    assert (retried.queued, retried.not_kept, retried.never_sent) == (1, (), (chained,))
+    with pytest.raises(InvalidPayload, match=f"never sent.*UpstreamFailed: job {step}.*send the canvas anew"):
+        small.jobtrack.retry(chained)
 
 
 @pytest.mark.parametrize(
@@ -539,6 +720,43 @@ def test_incomplete_batch_that_was_reopened_for_nothing_stays_incomplete(small, 
     assert (batch.refresh().is_over, batch.incomplete) == (True, True)
 
 
+@pytest.mark.parametrize("was_revoked", [False, True])
+def test_worker_does_not_remember_what_has_expired_as_revoked(small, tasks, was_revoked):
+    job_id = str(uuid.uuid4())
+    if was_revoked:
+        revoked.add(job_id)
+    message = SimpleNamespace(
+        headers={"id": job_id, "task": "add", "expires": "2020-01-01T00:00:00+00:00"},
+        properties={},
+        delivery_info={},
+        body=((1, 2), {}, {}),
+        content_type="application/json",
+        content_encoding="utf-8",
+    )
+    request = TrackedRequest(message, app=small.app, task=tasks.add, decoded=True)
+    try:
+        assert request.maybe_expire()
+        assert (job_id in revoked) is was_revoked
+    finally:
+        revoked.discard(job_id)
+
+
+def test_retry_failed_takes_what_somebody_cancelled_or_what_has_expired_by_its_id_only(small, tasks):
+    batch = small.jobtrack.groups.create("by hand", standing=False)
+    batch.dispatch([tasks.add.s(1, 2), tasks.add.s(1, 2).set(expires=0.001)])
+    soon, other = sorted(batch.members().items, key=lambda job: job.expires_at is None)
+    wait_until(lambda: small.jobtrack.check().expired, 10, "it has not expired")
+    other_result = small.jobtrack.cancel(other.id)
+    assert (other_result, batch.refresh().is_over) == (True, True)
+    assert batch.retry_failed().queued == 0
+    assert batch.retry_failed(ids=[soon, other]).queued == 2
+    for job in (soon, other):
+        kept = Kept(small.jobtrack.store.message(job.id))
+        assert (kept.headers["expires"], kept.options.get("expiration")) == (None, None)
+        assert small.jobtrack.store.job(job.id).expires_at is None
+    assert run_queued(small, batch).outcome == "SUCCEEDED"
+
+
 def test_job_that_failed_can_be_retried_by_itself(small, tasks):
     result = tasks.add.apply_async((1, 2))
     with pytest.raises(InvalidPayload, match="only what did not succeed"):
@@ -585,6 +803,55 @@ def test_redrive_that_the_broker_refuses_fails_again_and_can_be_repeated(small, 
     assert result.retry()
     run(small, result.id)
     assert (str(result.job().state), result.job().run) == ("SUCCESS", 3)
+
+
+class Died(BaseException):
+    """The process is killed: no handler of an error may see it as one."""
+
+
+def test_outer_batches_hear_of_an_inner_one_although_the_process_dies_that_retries_it(
+    small, tasks, monkeypatch
+):
+    jobtrack = small.jobtrack
+    inner = jobtrack.batch([tasks.add.s(1, 2)], title="inner")
+    outer = jobtrack.batch([jobtrack.batch([inner], title="middle")], title="outer").dispatch()
+    runtime = jobtrack.runtime
+    (middle,) = (job.id for job in outer.members().items)
+    (inner,) = (job.id for job in jobtrack.groups.get(middle).members().items)
+    (member,) = (job.id for job in jobtrack.groups.get(inner).members().items)
+    run(small, member, Outcome.FAILURE)
+    assert str(outer.refresh().outcome) == "FAILED"
+    redrive = runtime.store.redrive
+
+    def dies(request):
+        if request.job_id != member:
+            raise Died
+        return redrive(request)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runtime.store, "redrive", dies)
+        with pytest.raises(Died):
+            outer.retry_failed()
+    # The outer ones have ended, and the member is queued: a checker will send it.
+    assert (outer.refresh().is_over, runtime.store.job(member).run) == (True, 2)
+    run(small, member)
+    groups = [jobtrack.groups.get(each) for each in (inner, middle, outer.id)]
+    assert [str(group.outcome) for group in groups] == ["SUCCEEDED"] * 3
+    assert all(group.closed_at is not None for group in groups[:2])
+    assert [group.totals.succeeded for group in groups] == [1, 1, 1]
+
+
+def test_outer_batch_stays_as_it_is_when_a_standing_group_in_it_goes_on(small, tasks):
+    outer = small.jobtrack.groups.create("outer", standing=False)
+    inner = small.jobtrack.groups.create("inner", parent=outer)
+    outer.seal()
+    for generation in (1, 2):
+        inner.dispatch([tasks.add.s(1, 2)])
+        (job,) = (job.id for job in inner.members().items if not job.is_final)
+        run(small, job)
+        inner.refresh()
+        assert (inner.generation, inner.is_over, outer.refresh().generation) == (generation, True, 1)
+        assert str(outer.outcome) == "SUCCEEDED"
 
 
 def test_callback_that_the_broker_refused_is_sent_as_a_later_run(small, tasks, monkeypatch, caplog):

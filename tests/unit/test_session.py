@@ -79,14 +79,19 @@ def begin(tmp_path, monkeypatch):
             "--rootdir",
             str(tmp_path),
         ]
-        return subprocess.Popen(
-            [sys.executable, "-m", "pytest", *options, *more, str(tmp_path)],
-            cwd=ROOT,
-            env=os.environ | environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        # A run in the background of a script ignores Ctrl-C, and a child would, too.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-m", "pytest", *options, *more, str(tmp_path)],
+                cwd=ROOT,
+                env=os.environ | environment,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     return begin
 

@@ -45,6 +45,7 @@ class PausingStore(SqlStore):
         with super().transaction() as rows:
             yield rows
             if self.pausing:
+                rows.finish()  # some statements are left to the end
                 self._pause()
 
     def _pause(self) -> None:

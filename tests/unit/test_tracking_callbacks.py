@@ -8,10 +8,12 @@ import pytest
 
 from celery_jobtrack import events
 from celery_jobtrack.model.callback import Callback
+from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import GROUP_TASK
 from celery_jobtrack.model.requests import EnqueueRequest
 from celery_jobtrack.model.retention import Retention, Retentions
-from celery_jobtrack.model.state import CallbackKind, Outcome
+from celery_jobtrack.model.state import CallbackKind, EventKind, Outcome
+from celery_jobtrack.tracking.consequences import Consequences
 from celery_jobtrack.tracking.delivery import FIRST_WAIT, LONGEST_WAIT, TRIES
 from tests.unit.tracking_fixtures import World
 
@@ -245,6 +247,23 @@ def test_cancelled_parent_cancels_its_children_and_refuses_their_starts(world):
     world.checker.tick()
     assert [world.state(job_id) for job_id in ("a", "b", "g")] == ["REVOKED"] * 3
     assert str(world.store.group("parent").outcome) == "CANCELLED"
+
+
+def test_failure_that_is_told_late_does_not_cancel_the_next_generation(world):
+    batch(world, members="ab", cancels_on_failure=True)
+    end(world, "a", Outcome.FAILURE)
+    world.checker.tick()
+    assert (world.state("b"), world.store.group("g").is_over) == ("REVOKED", True)
+    world.store.reopen_group("g", "token", 60, keep_totals=True)
+    world.enqueue("c", group_id="g")
+    failed = EventRecord(
+        id="late", kind=EventKind.FAILED, group_id="g", generation=1, seq=1, created_at=world.store.now()
+    )
+    Consequences(world.tracker).of(failed, world.store.group("g"))
+    assert world.state("c") == "ENQUEUED"
+    world.store.cancel_group("g")
+    Consequences(world.tracker).of(failed, world.store.group("g"))
+    assert world.state("c") == "REVOKED"
 
 
 def test_child_that_is_reopened_while_it_is_closed_is_waited_for_again(world, monkeypatch):

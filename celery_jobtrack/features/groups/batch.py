@@ -9,7 +9,7 @@ from celery_jobtrack.errors import GroupCancelled, InvalidPayload
 from celery_jobtrack.features.groups.catalogue import Groups
 from celery_jobtrack.features.groups.given import one_more
 from celery_jobtrack.features.groups.nesting import count_in_parent
-from celery_jobtrack.features.groups.sending import Nested, send_members
+from celery_jobtrack.features.groups.sending import Nested, check_members, send_members
 from celery_jobtrack.integration import bulk
 from celery_jobtrack.model.names import check_name
 from celery_jobtrack.model.state import CallbackKind, GroupState
@@ -86,18 +86,25 @@ class PendingBatch(Nested):
         ``finally`` callbacks follow when what was sent has ended.
 
         Raises:
-            InvalidPayload: A title, a payload or a member is wrong.
+            InvalidPayload: A title, a payload or a member is wrong. If the members were given as a list, what
+                is no signature of a known task is found before anything is recorded.
             UnknownGroup, GroupCompleted, GroupCancelled: The parent takes no members.
             DispatchFailed: The iterable of members raises, or the broker: that error is the cause.
         """
         about: dict[str, Any] = {"chunk": chunk, "on_progress": on_progress}
         return self._dispatch(self.parent, **about, progress=progress, max_outstanding=max_outstanding)
 
+    def check(self) -> None:
+        """See that its members can be sent, and those of batches in it. Raises InvalidPayload."""
+        check_members(self.runtime, self.members)
+
     def dispatch_in(self, parent: JobGroup) -> JobGroup:
         """The same, as a member of ``parent``."""
         return self._dispatch(parent)
 
     def _dispatch(self, parent: Any, **more: Any) -> JobGroup:
+        # What is refused here leaves nothing behind.
+        self.check()
         batch = Groups(self.runtime).create_batch(
             callbacks=self.callbacks, parent=parent, on_failure=self.on_failure, **self.about
         )

@@ -7,7 +7,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.errors import GroupNotCompleted, InvalidPayload, JobTrackError
+from celery_jobtrack.errors import GroupCancelled, GroupNotCompleted, InvalidPayload, JobTrackError
 from celery_jobtrack.features.groups import hold
 from celery_jobtrack.features.groups.following import callbacks_with_jobs
 from celery_jobtrack.features.groups.retrying import Retried, check_wanted, retry_members
@@ -20,7 +20,7 @@ from celery_jobtrack.integration.queries import check_cursor, check_limit, check
 from celery_jobtrack.integration.redriving import check_ancestors, wait_again
 from celery_jobtrack.integration.returned import results_of_members
 from celery_jobtrack.model.requests import JobQuery, Page
-from celery_jobtrack.model.state import JobState
+from celery_jobtrack.model.state import GroupOutcome, GroupState, JobState
 from celery_jobtrack.strategies.unknown import unknown_group
 from celery_jobtrack.tracking.sweeper import Sweeper
 
@@ -116,15 +116,23 @@ class JobGroup:
         """Make many jobs members of the group and send them, chunk by chunk.
 
         The group is held open meanwhile, and a batch is sealed at the end. If the dispatch breaks off, the
-        present generation is incomplete, which is a failure; a batch is sealed as that, unless the dispatch
-        has a ``key``, so that it can be made again. See ``JobTrack.dispatch_many`` for the arguments and for
-        what is raised.
+        present generation is incomplete, which is a failure; a batch is sealed as that. The same call with
+        the same ``key`` reopens such a batch when it has ended, and adds what is missing. See
+        ``JobTrack.dispatch_many`` for the arguments and for what is raised.
+
+        Raises:
+            GroupNotCompleted: With a ``key``: the batch is incomplete, and its failure was told while members
+                have not ended. Make the call again when they have.
 
         Example::
 
             group.dispatch(resize.s(path) for path in paths)
         """
-        with self.filling():
+        if isinstance(signatures, (list, tuple)):
+            # What is refused here is no dispatch that broke off.
+            for number, member in enumerate(signatures):
+                bulk.check_one(self._runtime, member, number)
+        with self._open_for_dispatch(key):
             try:
                 dispatched = bulk.dispatch(
                     self._runtime,
@@ -137,10 +145,9 @@ class JobGroup:
                     max_outstanding=max_outstanding,
                 )
             except BaseException:
-                if key is None or not self._is_unsealed():
-                    self.abandon()
+                self.abandon()
                 raise
-            if self._is_unsealed():
+            if self._is_unsealed() or (key is not None and self.record.lacks_members):
                 self.seal()
         return dispatched
 
@@ -312,7 +319,8 @@ class JobGroup:
         are.
 
         Args:
-            ids: Only these members, jobs or their ids; also such as were cancelled or have expired.
+            ids: Only these members, jobs or their ids; also such as somebody cancelled, as have expired or
+                were skipped. They run without the ``expires`` and ``eta`` that they had.
             exception: Only members that failed of this exception, a class (with its subclasses) or a name.
             limit: How many at most, the newest first.
 
@@ -349,6 +357,22 @@ class JobGroup:
     def _is_unsealed(self) -> bool:
         return not self.record.standing and not self.record.sealed
 
+    @contextmanager
+    def _open_for_dispatch(self, key: str | None) -> Iterator[None]:
+        """Hold the group open; with a key, reopen a batch first that the same call may have broken off."""
+        if key is not None and not self._is_inert() and not self.refresh().record.standing:
+            again = self.record
+            if again.is_over and again.lacks_members and again.outcome is not GroupOutcome.CANCELLED:
+                self.reopen()
+            elif again.is_over:
+                # What is known is left alone, and the store refuses what is not.
+                yield
+                return
+            else:
+                _check_repeatable(again)
+        with self.filling():
+            yield
+
     def _seal(self, *, incomplete: bool) -> None:
         changed = self._runtime.store.seal_group(self.record.id, incomplete=incomplete)
         self.record = self._runtime.tracker.change_group(changed).group
@@ -367,3 +391,21 @@ class JobGroup:
     def _is_inert(self) -> bool:
         """With ``jobtrack_enabled = False`` a group can be made and filled, and does nothing."""
         return not self._runtime.enabled
+
+
+def _check_repeatable(batch: GroupRecord) -> None:
+    """Refuse a dispatch with a key into a batch whose present generation is lost, and goes on.
+
+    It would succeed, and nothing would ever follow it but ``catch``.
+
+    Raises:
+        GroupCancelled: It is being cancelled, and has members that have not ended.
+        GroupNotCompleted: It was told that it is incomplete, and has members that have not ended.
+    """
+    left = f"{batch.outstanding} of its jobs have not ended; make the same call when they have"
+    if batch.state is GroupState.CANCELLED:
+        raise GroupCancelled(f"batch {batch.title!r} ({batch.id}) is being cancelled: {left}")
+    if batch.incomplete and batch.tells_failure:
+        raise GroupNotCompleted(
+            f"batch {batch.title!r} ({batch.id}) has failed as it was not dispatched whole, and {left}"
+        )

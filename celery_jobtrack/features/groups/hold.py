@@ -32,13 +32,15 @@ def held_open(
     Args:
         runtime: Whose group it is.
         group_id: The group's id.
-        after: Is given the group as it is when the hold has ended.
+        after: Is given the group as it is when the hold has begun, and when it has ended.
 
     Raises:
         UnknownGroup, GroupCompleted, GroupCancelled: It takes no members.
     """
     token, store = uuid.uuid4().hex, runtime.store
-    store.begin_filling(group_id, token, FILLING_LEASE)
+    begun = store.begin_filling(group_id, token, FILLING_LEASE)
+    if after is not None:
+        after(begun.group)
     try:
         with _renewed(store, group_id, token):
             yield

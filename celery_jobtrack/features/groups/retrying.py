@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from celery_jobtrack.errors import GroupCancelled, InvalidPayload
 from celery_jobtrack.features.groups.hold import held_open
 from celery_jobtrack.integration.lineage import recorded
-from celery_jobtrack.integration.redriving import run_again
+from celery_jobtrack.integration.redriving import run_again, was_never_sent
 from celery_jobtrack.model.group import GROUP_TASK
 from celery_jobtrack.model.requests import JobQuery
 from celery_jobtrack.model.state import REDRIVEN, GroupOutcome, JobState, Reason
@@ -33,6 +33,9 @@ class Retried:
     """Jobs that run again, those in groups below included."""
     not_kept: tuple[str, ...] = ()
     """Ids of jobs that cannot run again: their message was not kept (``jobtrack_keep_message``)."""
+    never_sent: tuple[str, ...] = ()
+    """Ids of members that cannot run again: each is the end of a chain or a chord, and what comes before it
+    did not succeed. Send the canvas anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,7 @@ class _Count:
     left: int | None
     queued: int = 0
     not_kept: list[str] = field(default_factory=list)
+    never_sent: list[str] = field(default_factory=list)
 
     @property
     def is_full(self) -> bool:
@@ -98,7 +102,7 @@ def retry_members(runtime: Runtime, group: GroupRecord, wanted: Wanted) -> Retri
     """
     count = _Count(wanted.limit)
     _retry(runtime, group, wanted, count, inherits=False, hold_above=lambda: None)
-    return Retried(queued=count.queued, not_kept=tuple(count.not_kept))
+    return Retried(queued=count.queued, not_kept=tuple(count.not_kept), never_sent=tuple(count.never_sent))
 
 
 def _retry(
@@ -160,7 +164,8 @@ class _Retry:
         """Run a job again. Returns whether others may follow."""
         message = self._runtime.store.message(job.id)
         if message is None:
-            self._count.not_kept.append(job.id)
+            lacking = self._count.never_sent if was_never_sent(job) else self._count.not_kept
+            lacking.append(job.id)
             return True
         queued = run_again(self._runtime, job, message, into=self._generation, before_sending=self._hold)
         self._count.queued += queued

@@ -50,6 +50,23 @@ def checked_member(runtime: Runtime, item: Any) -> Signature[Any]:
     return item
 
 
+def check_one(runtime: Runtime, item: Any, number: int) -> None:
+    """See that something is a signature that the app knows.
+
+    Args:
+        runtime: The app's.
+        item: What was given.
+        number: Its place, counted from 0.
+
+    Raises:
+        InvalidPayload: It is no signature, or one of an unregistered task.
+    """
+    with naming(number):
+        signature = as_signature(runtime, item)
+        if not isinstance(signature, Signature) or not is_canvas(signature):
+            checked_member(runtime, signature)
+
+
 def as_signature(runtime: Runtime, item: Any) -> Any:
     """A signature that has been through JSON, as Celery takes it everywhere; or whatever was given."""
     if isinstance(item, dict) and not isinstance(item, Signature) and isinstance(item.get("task"), str):

@@ -145,6 +145,7 @@ class JobTransitions(RedisBase):
                 b"" if request.token is None else pack_id(request.token),
                 b"%d" % whole(origin.retries),
                 b"%d" % OUTCOMES[request.outcome or Outcome(str(request.state))],
+                b"" if request.run is None else b"%d" % request.run,
             )
 
         return _settled(origin.job_id, _in_two_steps(ask, origin))

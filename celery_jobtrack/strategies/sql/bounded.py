@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 
+HAS_PIPES = psycopg.Pipeline.is_supported()
+"""Whether libpq can be handed several statements at once: since its version 14."""
 _KNOWS_TIMEOUT = "timeout" in inspect.signature(psycopg.Connection.wait).parameters
 
 

@@ -69,6 +69,8 @@ class DriverConnection:
         self._connection = connection
         self._compiled = compiled
         self._driver: Any = connection.connection.driver_connection
+        self._left: list[tuple[str, Sequence[Any] | dict[str, Any]]] = []
+        self._pipes = connection.dialect.name == "postgresql" and _has_pipes()
 
     def one(self, statement: Executable, values: Mapping[str, Any]) -> list[Any] | None:
         """The first row, or None."""
@@ -88,6 +90,24 @@ class DriverConnection:
             return [compiled.load(row) for row in cursor.fetchall()]
         finally:
             cursor.close()
+
+    def leave(self, statement: Executable, values: Mapping[str, Any]) -> None:
+        """Execute a statement whose result nobody needs, at the latest together with the next one.
+
+        PostgreSQL is handed both at once then, and answers both at once; other drivers execute it here.
+        What it raises, such as that a row is there already, is raised by that one.
+        """
+        if self._pipes:
+            compiled = self._of(statement, values)
+            self._left.append((compiled.text, compiled.parameters(values)))
+        else:
+            self.write(statement, values)
+
+    def catch_up(self) -> None:
+        """Execute what was left."""
+        if self._left:
+            text, parameters = self._left.pop()
+            self._execute(text, parameters).close()
 
     def write(self, statement: Executable, values: Mapping[str, Any]) -> int:
         """Execute a statement without a result; returns how many rows it wrote."""
@@ -120,8 +140,15 @@ class DriverConnection:
         return self._executed(self._driver.cursor(), text, parameters)
 
     def _executed(self, cursor: Any, text: str, parameters: Sequence[Any] | dict[str, Any]) -> Any:
+        left, self._left = self._left, []
         try:
-            cursor.execute(text, parameters)
+            if left:
+                with self._driver.pipeline():
+                    for statement, values in left:
+                        self._driver.execute(statement, values)
+                    cursor.execute(text, parameters)
+            else:
+                cursor.execute(text, parameters)
         except BaseException as error:
             cursor.close()
             connection = self._connection
@@ -129,6 +156,12 @@ class DriverConnection:
                 error, text, connection.engine, connection.connection, connection.invalidate
             ) from error
         return cursor
+
+
+def _has_pipes() -> bool:
+    from celery_jobtrack.strategies.sql.bounded import HAS_PIPES
+
+    return HAS_PIPES
 
 
 def told(

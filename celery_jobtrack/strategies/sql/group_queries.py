@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, exists, func, select
@@ -51,7 +52,7 @@ class GroupQueries(JobQueries):
 
     def group_status(self, group_id: str) -> GroupStatus | None:
         parameters = {"of_id": group_id, **self._clock.parameters()}
-        statement = self._status_statement()
+        statement = self._status_statement
         row = self._answer(lambda connection: connection.execute(statement, parameters).first())
         if row is None:
             return None
@@ -63,6 +64,7 @@ class GroupQueries(JobQueries):
             now=self._clock.moment(None if self._clock.column is None else row[-1]),
         )
 
+    @cached_property
     def _status_statement(self) -> Select[Any]:
         """Reads a group, whether it is being filled, its members in three states, and the clock.
 

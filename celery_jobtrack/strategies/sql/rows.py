@@ -39,7 +39,7 @@ class SqlRows:
     """
 
     def __init__(self, connection: Connection, schema: Schema, statements: Statements, clock: Clock) -> None:
-        self.connection = connection
+        self._connection = connection
         self.namespace = schema.namespace
         self._driver = DriverConnection(connection, statements.compiled)
         self._schema = schema
@@ -49,10 +49,18 @@ class SqlRows:
         self._now: datetime | None = None
         self._pauses = PauseChanges()
 
+    @property
+    def connection(self) -> Connection:
+        """For statements that are not executed here; they see what was written before."""
+        self._driver.catch_up()
+        return self._connection
+
     def finish(self) -> None:
         """Write what is written last, before the transaction is committed."""
-        for change in self._pauses:
-            self._driver.write(self._sql.add_pauses, change)
+        changes, self._pauses = self._pauses, PauseChanges()
+        for change in changes:
+            self._driver.leave(self._sql.add_pauses, change)
+        self._driver.catch_up()
 
     def execute(self, statement: PlainStatement, values: Mapping[str, Any]) -> Sequence[Any] | None:
         """The first row of a statement in the database's own words, or None."""
@@ -75,7 +83,7 @@ class SqlRows:
     def insert_job(self, job: JobRecord, message: bytes | None) -> None:
         values = self._maps.job.dump(job)
         values["message"] = message
-        self._driver.write(self._sql.insert_job, values)
+        self._driver.leave(self._sql.insert_job, values)
         self._pauses.moved(None, job)
         self._file_under(job.id, job.tags)
 
@@ -102,17 +110,17 @@ class SqlRows:
             self._file_under(before.id, (tag for tag in after.tags if tag not in before.tags))
 
     def set_message(self, job_id: str, message: bytes) -> None:
-        self._driver.write(self._sql.set_message, {"of_id": job_id, "message": message})
+        self._driver.leave(self._sql.set_message, {"of_id": job_id, "message": message})
 
     def set_result(self, job_id: str, result: bytes | None) -> None:
-        self._driver.write(self._sql.set_result, {"of_id": job_id, "result": result})
+        self._driver.leave(self._sql.set_result, {"of_id": job_id, "result": result})
 
     def attempt(self, token: str) -> Attempt | None:
         row = self._one(self._sql.attempt, of_token=token)
         return None if row is None else self._maps.attempt.load(row)
 
     def insert_attempt(self, attempt: Attempt) -> None:
-        self._driver.write(self._sql.insert_attempt, self._maps.attempt.dump(attempt))
+        self._driver.leave(self._sql.insert_attempt, self._maps.attempt.dump(attempt))
 
     def update_attempt(self, before: Attempt, after: Attempt) -> None:
         self._update(self._schema.attempts, before.token, self._maps.attempt.changes(before, after))
@@ -136,13 +144,13 @@ class SqlRows:
         return group.evolve(totals=replace(group.totals, **dict(zip(ENDED, ended, strict=True))))
 
     def insert_group(self, group: GroupRecord) -> None:
-        self._driver.write(self._sql.insert_group, self._maps.group.dump(group))
+        self._driver.leave(self._sql.insert_group, self._maps.group.dump(group))
 
     def update_group(self, before: GroupRecord, after: GroupRecord) -> None:
         self._update(self._schema.groups, before.id, self._maps.group.changes(before, after))
         if after.base_generation != before.base_generation:
             earlier = {"of_group_id": after.id, "of_generation": after.base_generation}
-            self._driver.write(self._sql.drop_pauses, earlier)
+            self._driver.leave(self._sql.drop_pauses, earlier)
 
     def group_id_of_key(self, key: str) -> str | None:
         row = self._one(self._sql.group_id_of_key, of_key=key)
@@ -179,14 +187,14 @@ class SqlRows:
         key = {"of_group_id": group_id, "of_token": token}
         if not self._driver.write(self._sql.renew_hold, {**key, "until": until}):
             values = {"group_id": group_id, "token": token, "until": until}
-            self._driver.write(self._sql.insert_hold, values)
+            self._driver.leave(self._sql.insert_hold, values)
 
     def let_go(self, group_id: str, token: str, *, and_of_dead: bool) -> None:
         parameters = {"of_group_id": group_id, "of_token": token}
         if and_of_dead:
-            self._driver.write(self._sql.let_go_of_dead, {**parameters, "now": self.now()})
+            self._driver.leave(self._sql.let_go_of_dead, {**parameters, "now": self.now()})
         else:
-            self._driver.write(self._sql.let_go, parameters)
+            self._driver.leave(self._sql.let_go, parameters)
 
     def add_event(self, cause: Cause, group: GroupRecord) -> None:
         # What has run again may reach a step again, and fail after its dispatch did. The others come once.
@@ -207,7 +215,7 @@ class SqlRows:
         values = self._maps.event.dump(event)
         # The database numbers it; the group's lock keeps the numbers of one group in order.
         del values["seq"]
-        self._driver.write(self._sql.insert_event, values)
+        self._driver.leave(self._sql.insert_event, values)
 
     def has_event(self, cause: Cause, group: GroupRecord) -> bool:
         about = {
@@ -235,7 +243,7 @@ class SqlRows:
 
     def _file_under(self, job_id: str, tags: Iterable[str]) -> None:
         for tag in dict.fromkeys(tags):
-            self._driver.write(self._sql.insert_tag, {"of_id": job_id, "tag": tag})
+            self._driver.leave(self._sql.insert_tag, {"of_id": job_id, "tag": tag})
 
     def _file_all(self, tags: Mapping[str, Sequence[str]]) -> None:
         """File jobs that were just inserted under their tags."""
@@ -251,7 +259,7 @@ class SqlRows:
         if changes:
             changes["of_it"] = identity
             statement = self._sql.update(table, [name for name in changes if name != "of_it"])
-            self._driver.write(statement, changes)
+            self._driver.leave(statement, changes)
 
     def _take_clock(self, row: Sequence[Any]) -> None:
         if self._now is None:

@@ -166,6 +166,22 @@ class ReopenContract:
         run(store, "a", group_id="g")
         assert the_group(store).outcome == ("FAILED" if stays else "SUCCEEDED")
 
+    @pytest.mark.parametrize(("callbacks", "outcome"), [((), "SUCCEEDED"), (CATCH, "FAILED")])
+    def test_failure_that_was_told_is_made_good_by_another_generation_only(
+        self, store: Store, clock: Clock, callbacks: Any, outcome: str
+    ) -> None:
+        batch(store, callbacks=callbacks)
+        run(store, "a", Outcome.FAILURE, group_id="g")
+        redrive(store, "a")
+        run(store, "a", run=2, group_id="g")
+        store.seal_group("g")
+        assert (the_group(store).totals, the_group(store).outcome) == (Totals(total=1, succeeded=1), outcome)
+        completed = all_events(store, clock)[-1]
+        assert (completed.kind, completed.outcome) == (EventKind.COMPLETED, outcome)
+        store.reopen_group("g", "f", 60, keep_totals=True)
+        store.end_filling("g", "f")
+        assert the_group(store).outcome is GroupOutcome.SUCCEEDED
+
     def test_hold_of_a_filler_that_died_is_kept_until_the_batch_is_sealed(
         self, store: Store, clock: Clock
     ) -> None:

@@ -15,6 +15,7 @@ from celery_jobtrack.testing.steps import (
     enqueue,
     finish,
     group,
+    redrive,
     retry,
     run,
     settle,
@@ -173,6 +174,18 @@ class SettleContract:
         store.cancel_group("g")
         assert settle(store, "new", group_id="g").applied
         assert the_group(store).totals.total == 1
+
+    def test_message_of_an_earlier_run_ends_nothing(self, store: Store) -> None:
+        """A worker may hold a message until its eta; the job may have ended meanwhile, and run again."""
+        enqueue(store)
+        settle(store)
+        redrive(store)
+        assert not settle(store, guards={"run": 1}).applied
+        assert the_job(store).state is JobState.ENQUEUED
+        start(store, run=2)
+        assert not settle(store, guards={"run": 1, "worker_id": "worker-1"}).applied
+        assert the_job(store).state is JobState.STARTED
+        assert settle(store, guards={"run": 2, "worker_id": "worker-1"}).applied
 
     def test_cancel_ends_a_queued_job(self, store: Store) -> None:
         group(store)

@@ -146,7 +146,8 @@ local function settle_up()
     outcome = GROUP_OUTCOME.FAILED
   elseif cancelled then
     outcome = GROUP_OUTCOME.CANCELLED
-  elseif group[G.failed] + group[G.revoked] > 0 then
+  elseif group[G.failure_told] or group[G.failed] + group[G.revoked] > 0 then
+    -- What has failed may have run again, and succeeded: catch and then are not both called.
     outcome = GROUP_OUTCOME.FAILED
   end
   announce(KIND.COMPLETED, 0, outcome)

@@ -1,9 +1,10 @@
 -- uses: transition
 -- Record a job's end from outside its attempt.
 -- Guards: an open attempt must be the one that is named; without one the state must be among those given,
---         and the job not at a later try than the message that a worker tells of.
+--         and the job not at a later try or run than the message that a worker tells of.
 -- ARGV: 2 claimant, 3 job, 4 origin or '', 5 '1' to record what is unknown, 6 state, 7 reason,
---       8 error or '', 9 states to end from, 10 worker or '', 11 token or '', 12 retries, 13 outcome
+--       8 error or '', 9 states to end from, 10 worker or '', 11 token or '', 12 retries, 13 outcome,
+--       14 run of the message or ''
 -- Writes the job, its group, events. Gives [whether it was applied, job or false, event], or [100].
 
 local id, state, token = ARGV[3], tonumber(ARGV[6]), ARGV[11]
@@ -19,6 +20,8 @@ if not job then
   open_group(job[J.group_id])
   join_if_open(job)
   job[J.error] = problem
+elseif ARGV[14] ~= '' and tonumber(ARGV[14]) < (job[J.run] or 1) then
+  return pack({0, raw, false})
 elseif is_open(job) then
   local attempt = job[J.attempt]
   local named = token == attempt[A.token]
