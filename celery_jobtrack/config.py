@@ -101,6 +101,25 @@ def _path(value: Any) -> str | None:
     raise ValueError("it must be the path of a folder")
 
 
+def _log_file(value: Any) -> str | None:
+    """Absolute, as a process may change its working directory before it writes."""
+    if value is None:
+        return None
+    if (
+        not isinstance(value, (str, os.PathLike))
+        or not isinstance(os.fspath(value), str)
+        or not os.fspath(value)
+    ):
+        raise ValueError("it must be the path of a file, or None")
+    path = os.path.abspath(value)  # noqa: PTH100 - one that resolves no links
+    if os.path.isdir(path) or os.fspath(value).endswith(os.sep):  # noqa: PTH112
+        raise ValueError("this is a folder; it must be the path of a file")
+    folder = os.path.dirname(path)  # noqa: PTH120
+    if not os.path.isdir(folder):  # noqa: PTH112
+        raise ValueError(f"there is no folder {folder}; make it, as only the file itself is made")
+    return path
+
+
 def _one_of(*choices: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if value in choices:
@@ -177,6 +196,10 @@ class Settings:
     """Folder of what could not be recorded while the store was away; found by itself when not set."""
     retention: Retention = _setting(default=Retention(), check=_retention)
     """How long what has ended is kept, by state."""
+    job_log: str | None = _setting(default=None, check=_log_file)
+    """File to which every process appends a line of JSON for each event of a job."""
+    error_log: str | None = _setting(default=None, check=_log_file)
+    """File to which every process appends failures and lost workers only, with tracebacks."""
     approved_callables: tuple[str, ...] = _setting(default=(), check=_patterns)
     """Patterns of functions that ``run_background`` may run: ``"shop.services:*"``."""
     store_wait: float = _setting(default=15.0, check=_seconds)
@@ -204,6 +227,11 @@ class Settings:
             raise ConfigurationError(
                 f"jobtrack_lease ({settings.lease:g} s) must be longer than jobtrack_heartbeat "
                 f"({settings.heartbeat:g} s): otherwise healthy workers are given up"
+            )
+        if settings.job_log is not None and settings.job_log == settings.error_log:
+            raise ConfigurationError(
+                f"jobtrack_job_log and jobtrack_error_log are the same file, {settings.job_log}: "
+                "every failure would be in it twice"
             )
         return settings
 
