@@ -27,6 +27,7 @@ from celery_jobtrack.integration.spool_folder import spool_folder
 from celery_jobtrack.strategies.resolve import resolve, task_strategy
 from celery_jobtrack.tracking.breaker import Breaker
 from celery_jobtrack.tracking.checker import Checker
+from celery_jobtrack.tracking.logs.job_logs import JobLogs
 from celery_jobtrack.tracking.recorder import Recorder
 from celery_jobtrack.tracking.spool import Spool
 from celery_jobtrack.tracking.tracker import Tracker
@@ -75,6 +76,7 @@ class Runtime:
         self._levels: AppLevels | None = None
         self._resolved: Resolved | None = None
         self._tracker: Tracker | None = None
+        self._logs: JobLogs | None = None
         self._recorder: Recorder | None = None
         self._spool: Spool | None = None
         self._breaker = Breaker()
@@ -175,9 +177,16 @@ class Runtime:
             if self._tracker is None:
                 store = self.resolved().store
                 self._breaker.call(store.open)
-                self._tracker = Tracker(store, self.ports, self._breaker)
+                self._logs = self._make_logs()
+                self._tracker = Tracker(store, self.ports, self._breaker, self._logs)
         if not self._belongs_to_worker:
             self.recorder.replay_soon()
+
+    def _make_logs(self) -> JobLogs | None:
+        settings = self.settings
+        if settings.job_log is None and settings.error_log is None:
+            return None
+        return JobLogs(job_log=settings.job_log, error_log=settings.error_log, redact=settings.redact)
 
     def wait_for_store(self) -> None:
         """Open the store, waiting for it up to ``jobtrack_store_wait`` seconds.
@@ -214,6 +223,9 @@ class Runtime:
                     self._tracker.store.stop_worker(self.identity.worker().id)
                 self._tracker.store.close()
                 self._tracker = None
+                if self._logs is not None:
+                    self._logs.close()
+                    self._logs = None
                 self._resolved = None
                 self._recorder = None
 
@@ -350,6 +362,8 @@ class Runtime:
         self.aside = None
         if self._spool is not None:
             self._spool.after_fork()
+        if self._logs is not None:
+            self._logs.after_fork()
         if self._tracker is not None:
             self._tracker.store.after_fork()
 
