@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from celery.exceptions import TaskRevokedError
 
 from celery_jobtrack import Overlap
@@ -185,6 +186,21 @@ def test_beat_that_fires_too_often_has_one_run_and_says_so_of_the_others(shop):
     first = min(jobs_of(shop, "skipping"), key=lambda job: job.enqueued_at)
     late = list(jobs_of(shop, "skipping", state="SKIPPED"))
     assert {(job.reason, job.blocked_by) for job in late} == {(Reason.OVERLAP, first.id)}
+
+
+def test_job_that_a_process_without_tracking_sent_keeps_to_the_lock(shop):
+    foreign = Celery("elsewhere", broker=shop.broker_url, set_as_current=False)
+    with shop.worker("-c", "2"):
+        first = foreign.send_task("shop.skipping", ["one"])
+        wait_until((shop.folder / "one.running").exists, BOUND, "it does not run")
+        second = foreign.send_task("shop.skipping", ["one"])
+        store = shop.jobtrack.store
+        wait_until(lambda: (job := store.job(second.id)) and job.is_final, BOUND, "the second did not end")
+        assert store.job(second.id).blocked_by == first.id
+        shop.let_go("one")
+        wait_until(lambda: store.job(first.id).is_final, BOUND, "the first did not end")
+        assert store.job(first.id).state is JobState.SUCCESS
+    foreign.close()
 
 
 def test_parked_jobs_run_in_their_order_and_occupy_no_worker(shop):
