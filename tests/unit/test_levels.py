@@ -17,7 +17,7 @@ from kombu import Connection, Consumer, Queue
 from celery_jobtrack import JobTrack, TrackableTask
 from celery_jobtrack.config import Settings
 from celery_jobtrack.errors import ConfigurationError, InvalidPayload, UnknownQueue
-from celery_jobtrack.integration.levels.advice import warnings_of
+from celery_jobtrack.integration.levels.advice import begin_work, warnings_of
 from celery_jobtrack.integration.levels.broker import Broker
 from celery_jobtrack.integration.levels.connecting import options_for
 from celery_jobtrack.integration.levels.numbers import MAX_PRIORITY
@@ -155,13 +155,17 @@ def test_the_default_level_is_added_where_task_queues_leave_out_the_default_queu
 
 
 def test_rabbitmq_has_one_queue_for_all_levels_beside_the_one_that_was_there(make_app):
-    queues = make_app("amqp://", jobtrack_queues=LEVELS).amqp.queues
+    app = make_app("amqp://", jobtrack_queues=LEVELS)
+    queues = app.amqp.queues
     assert sorted(queues.consume_from) == ["celery", "celery.levels"]
     assert queues.consume_from["celery.levels"].queue_arguments == {"x-max-priority": MAX_PRIORITY}
     assert queues.consume_from["celery"].queue_arguments is None
     assert {queues[name].name for name in ("high", "urgent", "default", "celery", "low")} == {"celery.levels"}
+    # One consumer each, and what was sent before there were levels is not left behind.
     queues.select(["high", "low"])
-    assert list(queues.consume_from) == ["celery.levels"]
+    begin_work(levels_of(app), SimpleNamespace(prefetch_multiplier=1))
+    assert sorted(queues.consume_from) == ["celery", "celery.levels"]
+    assert queues.consume_from["celery"].queue_arguments is None
 
 
 def test_rabbitmq_with_weights_has_a_queue_for_each_level(make_app):
