@@ -151,6 +151,16 @@ def test_a_queue_of_rabbitmq_that_is_there_already_keeps_its_arguments_and_is_dr
         assert sorted(await_runs(shop, 2)) == ["before", "default"]
 
 
+def test_quorum_queues_take_all_levels_in_whatever_order_rabbitmq_has_for_them(open_shop):
+    shop = open_shop("rabbitmq", jobtrack_queues=STRICT, task_default_queue_type="quorum")
+    levels = mixed(90)
+    for place, level in enumerate(levels):
+        send(shop, level, place)
+    with shop.worker("-c", "1") as worker:
+        assert sorted(await_runs(shop, len(levels))) == sorted(levels)
+        assert "quorum queues keep no strict order" in worker.log.read_text()
+
+
 def test_a_worker_says_what_would_defeat_the_levels(open_shop, make_shop):
     shop = make_shop(jobtrack_queues=STRICT)
     with shop.worker("-c", "1", "-Q", "critical,low", worker_prefetch_multiplier=4) as worker:

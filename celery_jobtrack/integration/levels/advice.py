@@ -90,8 +90,8 @@ def _of_rabbitmq(levels: AppLevels) -> Iterator[str]:
         )
     if levels.is_quorum:
         yield (
-            "quorum queues know two priorities before RabbitMQ 4.3, so only the first level goes ahead "
-            "there, and numbers have no effect; classic queues (task_default_queue_type) order all of them"
+            "quorum queues keep no strict order of levels, nor of numbers: since RabbitMQ 4.0 the first "
+            "level is preferred, before that none is; task_default_queue_type = 'classic' makes it strict"
         )
 
 
