@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.config import Settings
@@ -16,7 +17,7 @@ from celery_jobtrack.integration.announced import Announced
 from celery_jobtrack.integration.canvas_groups import CanvasGroups
 from celery_jobtrack.integration.claiming import check_claims
 from celery_jobtrack.integration.identity import Identity
-from celery_jobtrack.integration.levels import AppLevels
+from celery_jobtrack.integration.levels import AppLevels, Broker
 from celery_jobtrack.integration.lineage import Lineage
 from celery_jobtrack.integration.loop import Loop
 from celery_jobtrack.integration.ports import CeleryPorts
@@ -114,6 +115,11 @@ class Runtime:
             self._warned = True
             logger.warning("jobtrack_enabled is False: jobs are dispatched and run, and are not tracked")
         return enabled
+
+    @cached_property
+    def broker(self) -> Broker:
+        """The kind of broker that the app publishes to. Opens nothing."""
+        return Broker.of(self.app)
 
     @property
     def levels(self) -> AppLevels | None:

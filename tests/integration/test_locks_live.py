@@ -180,9 +180,10 @@ def test_parked_jobs_run_in_their_order_and_occupy_no_worker(shop):
         wait_until((shop.folder / "hold.running").exists, BOUND, "it does not run")
         parked = [
             shop.task("told_order")
-            .s(number)
-            .set(without_overlapping=_shared(), priority=number % 2 * 9)
-            .apply_async()
+            .job(number)
+            .without_overlapping(_shared())
+            .with_priority(number % 2 * 9)
+            .dispatch()
             for number in range(10)
         ]
         assert {job.job().state for job in parked} == {JobState.WAITING}

@@ -26,6 +26,19 @@ def native(number: int, broker: Broker) -> int:
     return HIGHEST - number if broker is Broker.REDIS else number
 
 
+def number_of(priority: Any, broker: Broker) -> int | None:
+    """The number of what a broker was given as priority; None if that was none.
+
+    Args:
+        priority: In the broker's own terms.
+        broker: The kind of broker.
+    """
+    if priority is None:
+        return None
+    number = _number(priority)
+    return HIGHEST - number if broker is Broker.REDIS else number
+
+
 def in_one_queue(levels: Levels, rank: int, given: Any) -> int:
     """The priority of a message in a queue that holds all levels.
 
