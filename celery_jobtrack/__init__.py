@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.dispatched import Dispatched
     from celery_jobtrack.model.group import GroupStatus
     from celery_jobtrack.model.job import Attempt, JobRecord
+    from celery_jobtrack.model.overlap import Limit, Overlap
     from celery_jobtrack.model.result import Failure, NotKept, Pending, Result
     from celery_jobtrack.model.state import GroupState, JobState, Reason
     from celery_jobtrack.strategies.contract import Store
@@ -32,6 +33,8 @@ _HOMES = {
     "Failure": "model.result",
     "GroupState": "model.state",
     "GroupStatus": "model.group",
+    "Limit": "model.overlap",
+    "Overlap": "model.overlap",
     "Job": "features.job_classes",
     "JobGroup": "features.groups",
     "JobRecord": "model.job",
@@ -59,7 +62,9 @@ __all__ = [
     "JobRecord",
     "JobState",
     "JobTrack",
+    "Limit",
     "NotKept",
+    "Overlap",
     "Pending",
     "Reason",
     "Result",

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.errors import ConfigurationError
+from celery_jobtrack.model.levels import Levels
 from celery_jobtrack.model.retention import Retention
 
 if TYPE_CHECKING:
@@ -192,6 +193,8 @@ class Settings:
     """What a dispatch without a group does that cannot be recorded: go on, or raise ``StoreUnavailable``."""
     canvas_groups: bool = _setting(default=True, check=_flag)
     """Record Celery's groups, and the headers of its chords, as groups of jobs."""
+    queues: Levels | None = _setting(default=None, check=Levels.read)
+    """Levels of queues, the first goes first; None leaves queues to Celery."""
     spool_dir: str | None = _setting(default=None, check=_path)
     """Folder of what could not be recorded while the store was away; found by itself when not set."""
     retention: Retention = _setting(default=Retention(), check=_retention)

@@ -8,6 +8,7 @@
     ├── Disabled                    jobtrack_enabled is False and the call needs the store
     ├── UnknownJob                  no job with this id was ever recorded
     ├── UnknownGroup                no group with this id or key
+    ├── UnknownLock                 nobody has claimed this key lately
     ├── UnknownQueue                the app has no queue of this name
     ├── GroupNotSet                 a task that must run in a group was given none
     ├── GroupCompleted              a batch that has completed takes no more members
@@ -17,6 +18,7 @@
     ├── NotApproved                 a function that may not be run by name
     ├── InvalidPayload              arguments or options that cannot be sent or kept
     ├── DispatchFailed              a bulk dispatch was interrupted; it says what was sent
+    ├── Overlapping                 another job has the lock, and ``on_conflict="raise"``
     ├── StoreUnavailable            the store does not answer, or refuses
     │   └── SchemaMismatch          the store's tables are of another version
     └── StaleAttempt                the attempt was closed by somebody else
@@ -60,6 +62,10 @@ class UnknownJob(JobTrackError, LookupError):
 
 class UnknownGroup(JobTrackError, LookupError):
     """No group with this id or key is recorded in this namespace."""
+
+
+class UnknownLock(JobTrackError, LookupError):
+    """Nobody has claimed this key lately in this namespace."""
 
 
 class UnknownQueue(JobTrackError, LookupError):
@@ -113,6 +119,24 @@ class DispatchFailed(JobTrackError):
     def __init__(self, message: str, dispatched: Dispatched) -> None:
         super().__init__(message, dispatched)
         self.dispatched = dispatched
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Overlapping(JobTrackError):
+    """Another job has the lock that this one needs, and it was to be raised.
+
+    Args:
+        message: What happened, and to which task.
+        key: The key that is taken.
+        holder_id: The id of the job that has it.
+    """
+
+    def __init__(self, message: str, key: str = "", holder_id: str | None = None) -> None:
+        super().__init__(message, key, holder_id)
+        self.key = key
+        self.holder_id = holder_id
 
     def __str__(self) -> str:
         return str(self.args[0])

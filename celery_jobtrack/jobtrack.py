@@ -12,6 +12,7 @@ from celery_jobtrack.features.dispatch import DispatchingTask
 from celery_jobtrack.features.groups import Groups, JobGroup, PendingBatch, several
 from celery_jobtrack.features.inspection import Inspection
 from celery_jobtrack.features.job_classes import JobClasses
+from celery_jobtrack.features.locks import Locks
 from celery_jobtrack.integration import bootstep, bulk, canvas_groups, publish, tasks
 from celery_jobtrack.integration import signals as celery_signals
 from celery_jobtrack.integration.cancelling import cancel
@@ -64,6 +65,7 @@ class JobTrack:
         self.runtime: Runtime = runtime
         self.groups = Groups(runtime)
         self.inspect = Inspection(runtime)
+        self.locks = Locks(runtime)
         first = runtime.sender
         self._background = Background(runtime)
         self.jobs: JobClasses = JobClasses(runtime, DispatchingTask) if first is self else first.jobs

@@ -14,7 +14,7 @@ import click
 from celery_jobtrack.cli.clean import one_line
 from celery_jobtrack.cli.notices import notices
 from celery_jobtrack.cli.surface import Surface
-from celery_jobtrack.errors import JobTrackError, StrategyNotFound, UnknownGroup, UnknownJob
+from celery_jobtrack.errors import JobTrackError, StrategyNotFound, UnknownGroup, UnknownJob, UnknownLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +64,9 @@ def _failing_in_one_line(ctx: click.Context) -> Iterator[None]:
             raise click.ClickException(one_line(error)) from error
         raise click.ClickException("no app was named: celery -A your_app jobtrack …") from error
     except JobTrackError as error:
-        kind = _Unknown if isinstance(error, (UnknownJob, UnknownGroup)) else click.ClickException
+        kind = (
+            _Unknown if isinstance(error, (UnknownJob, UnknownGroup, UnknownLock)) else click.ClickException
+        )
         raise kind(one_line(error)) from error
     except OSError as error:
         if error.errno == errno.EPIPE:

@@ -29,7 +29,8 @@ def _of_state(kind: type[Enum]) -> Callable[..., Any]:
     )
 
 
-def _paged(function: Callable[..., Any]) -> Callable[..., Any]:
+def paged(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--limit`` and ``--cursor``."""
     limit = click.option(
         "--limit",
         type=click.IntRange(1, 1000),
@@ -51,7 +52,7 @@ def _paged(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--group", type=Name(), metavar="ID", help="Only members of this group, given by id or key.")
 @click.option("--tag", type=Name(), metavar="TAG", help="Only jobs with this tag.")
 @click.option("--since", type=Since(), help="Only jobs recorded since: 30m, 2h, 7d, or 2026-12-31T10:00.")
-@_paged
+@paged
 @pass_surface
 def jobs(surface: Surface, group: str | None, since: timedelta | datetime | None, **filters: Any) -> None:
     """List jobs, newest first.
@@ -79,7 +80,7 @@ def jobs(surface: Surface, group: str | None, since: timedelta | datetime | None
 
 @click.command(cls=Command)
 @_of_state(GroupState)
-@_paged
+@paged
 @pass_surface
 def groups(surface: Surface, **filters: Any) -> None:
     """List groups, newest first.

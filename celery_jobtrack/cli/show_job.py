@@ -14,6 +14,7 @@ from celery_jobtrack.cli.styles import state_text
 from celery_jobtrack.cli.table import Column, FittedTable
 from celery_jobtrack.cli.times import ago
 from celery_jobtrack.model.spans import span
+from celery_jobtrack.model.state import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,6 +83,11 @@ def _progress(job: JobRecord) -> str | None:
 
 
 def _notes(job: JobRecord) -> Iterator[str]:
+    if job.waits_for is not None:
+        first = f", behind job {job.blocked_by}" if job.blocked_by else ""
+        yield f"it waits for the lock {job.waits_for}{first}"
+    elif job.reason is Reason.OVERLAP and job.blocked_by is not None:
+        yield f"job {job.blocked_by} had its lock"
     if job.cancel_requested:
         yield "its cancellation was asked for"
     if job.copy_waiting:

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def pruned_text(pruned: Pruned) -> str:
-    """``3 jobs, 1 group and 0 workers``."""
-    jobs, groups, workers = (
-        f"{number:,} {noun}{'' if number == 1 else 's'}"
-        for number, noun in ((pruned.jobs, "job"), (pruned.groups, "group"), (pruned.workers, "worker"))
-    )
-    return f"{jobs}, {groups} and {workers}"
+    """``3 jobs, 1 group and 0 workers``; keys of locks are told if there were any."""
+    found = [(pruned.jobs, "job"), (pruned.groups, "group"), (pruned.workers, "worker")]
+    if pruned.locks:
+        found.append((pruned.locks, "lock"))
+    *others, last = (f"{number:,} {noun}{'' if number == 1 else 's'}" for number, noun in found)
+    return f"{', '.join(others)} and {last}"
 
 
 class CountingLine:

@@ -15,6 +15,7 @@ _DID = (
     ("expired", "ended {} that had expired", "job"),
     ("cancelled", "ended {} of cancelled groups", "queued job"),
     ("republished", "published {} again that seemed lost", "message"),
+    ("called", "saw to {} whose turn at a lock had come", "parked job"),
     ("groups", "counted {} anew that were due", "group"),
     ("repaired", "mended the counters of {}: that is a bug, please report it", "group"),
     ("pruned", "deleted {} that had been kept for long enough", "old row"),

@@ -6,20 +6,25 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from celery_jobtrack.config import check_seconds
+from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
 from celery_jobtrack.integration.returned import result_of
 from celery_jobtrack.model.requests import JobQuery, Page
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.strategies.unknown import unknown_job
 from celery_jobtrack.tracking.explaining import Explainer
+from celery_jobtrack.tracking.queue_survey import QueueSurvey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.event import EventCounts
     from celery_jobtrack.model.explanation import GroupExplanation
     from celery_jobtrack.model.job import Attempt, JobRecord
+    from celery_jobtrack.model.queue import QueueStatus
     from celery_jobtrack.model.requests import WorkerRecord
     from celery_jobtrack.model.result import JobResult
     from celery_jobtrack.model.state import GroupState
@@ -114,6 +119,21 @@ class Inspection:
         """
         explainer = Explainer(self._runtime.tracker, limit=check_limit(limit))
         return explainer.explain(getattr(group, "id", group))
+
+    def queues(self, *, window: float | timedelta = 60.0) -> Sequence[QueueStatus]:
+        """Every queue that the app declares, that a worker consumes, or for which a job waits.
+
+        The broker is asked how much it holds, and the workers which queues they consume, which takes a
+        second or two; the store knows who waits.
+
+        Args:
+            window: Seconds or a ``timedelta``: of which time the rates are.
+
+        Raises:
+            InvalidPayload: The window is not more than 0 seconds.
+        """
+        seconds = check_seconds("window", window, InvalidPayload)
+        return QueueSurvey(self._runtime.tracker, window=seconds).take()
 
     def verify(self, job_id: str) -> dict[str, Any]:
         """Whether a job has ended, and how: made for polling from a web page.

@@ -38,6 +38,8 @@ _TASK_OPTIONS = (
     "keep_message",
     "lost_policy",
     "retention",
+    "without_overlapping",
+    "max_concurrent",
 )
 _OF_A_HANDLER = ("queue", *_TASK_OPTIONS)
 MISSING: Any = object()
@@ -113,6 +115,12 @@ class Job:
     def job_group(self) -> Any:
         """The job's group; None without one."""
         return self.task.job_group
+
+    @property
+    def fence(self) -> int | None:
+        """A number that grows with every acquisition of the job's lock; see ``TrackableTask.fence``."""
+        fence: int | None = self.task.fence
+        return fence
 
     @property
     def attempt(self) -> int | None:

@@ -81,10 +81,10 @@ def _start(
 ) -> StartResult | None:
     """What the store says; None when it is away and the body runs all the same.
 
-    A message that comes a second time may be that of a job which is running or has run, which only the
-    store knows. So it waits for the store, or goes back.
+    A message that comes a second time may be that of a job which is running or has run, and a key that the
+    job claims may be another's, which only the store knows. So it waits for the store, or goes back.
     """
-    if not _is_second_message(request, start, header):
+    if not start.origin.claims and not _is_second_message(request, start, header):
         return runtime.recorder.start(start)
     deadline = time.monotonic() + runtime.settings.store_wait
     while True:
@@ -95,9 +95,8 @@ def _start(
                 time.sleep(0.5)
                 continue
             job_id = start.origin.job_id
-            logger.warning(
-                "job %s came a second time and is not run while the store is away: %s", job_id, error
-            )
+            why = "claims locks" if start.origin.claims else "came a second time"
+            logger.warning("job %s %s and is not run while the store is away: %s", job_id, why, error)
             if task.acks_late:
                 raise Reject(f"not run: {error}", requeue=True) from error
             # The job is recorded as queued, if it has not run: the checker publishes it again.

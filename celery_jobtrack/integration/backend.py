@@ -34,6 +34,10 @@ def tell(app: Celery, job: JobRecord, message: bytes | None) -> None:
     try:
         if job.state is JobState.REVOKED:
             backend.mark_as_revoked(job.id, str(job.reason), request=request, store_result=not ignore)
+        elif job.state is JobState.SKIPPED:
+            # Celery's IGNORED is no end to whoever waits for a result.
+            why = f"{job.reason}: job {job.blocked_by} was first" if job.blocked_by else str(job.reason)
+            backend.mark_as_revoked(job.id, why, request=request, store_result=not ignore)
         elif job.state is JobState.FAILURE:
             backend.mark_as_failure(job.id, _exception(job), request=request, store_result=not ignore)
     except Exception:  # whatever the backend's client raises; the job has ended all the same

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery import bootsteps, signals
 from celery._state import get_current_app
@@ -14,6 +14,7 @@ from kombu.utils.imports import symbol_by_name
 from celery_jobtrack.errors import JobTrackError
 from celery_jobtrack.integration.aside import Aside
 from celery_jobtrack.integration.canvas import FOLLOWED
+from celery_jobtrack.integration.levels.advice import begin_work
 from celery_jobtrack.integration.loop import Loop
 from celery_jobtrack.integration.pool_watch import PoolWatch
 from celery_jobtrack.integration.request import TrackedRequest
@@ -46,6 +47,8 @@ class JobTrackStep(bootsteps.StartStopStep):
         runtime = Runtime.of(parent.app)
         assert runtime is not None
         self._runtime = runtime
+        if runtime.levels is not None:
+            begin_work(runtime.levels, parent)
         self.enabled = _ready(runtime, parent.hostname)
         if self.enabled:
             _gate_tasks(runtime)
@@ -108,8 +111,21 @@ class JobTrackStep(bootsteps.StartStopStep):
 
 def connect() -> None:
     """Connect what a worker's processes have to be told of."""
+    signals.celeryd_init.connect(_on_init, weak=False, dispatch_uid=f"{UID}.init")
     signals.worker_process_init.connect(_on_pool_child, weak=False, dispatch_uid=f"{UID}.child")
     signals.worker_shutdown.connect(_on_shutdown, weak=False, dispatch_uid=f"{UID}.shutdown")
+
+
+def _on_init(instance: Any = None, **_: Any) -> None:
+    """Read the levels before Celery asks for the queues, which would end in a traceback."""
+    runtime = Runtime.of(instance.app)
+    if runtime is None:
+        return
+    try:
+        if runtime.levels is not None:
+            _ = runtime.app.amqp.queues
+    except JobTrackError as error:
+        _refuse_to_start(error)
 
 
 def _on_pool_child(**_: Any) -> None:
@@ -134,8 +150,12 @@ def _ready(runtime: Runtime, hostname: str) -> bool:
         runtime.wait_for_store()
         runtime.store.register_worker(runtime.identity.become_worker(hostname), runtime.settings.lease)
     except JobTrackError as error:
-        sys.exit(f"celery-jobtrack: {type(error).__name__}: {error}")
+        _refuse_to_start(error)
     return True
+
+
+def _refuse_to_start(error: JobTrackError) -> NoReturn:
+    sys.exit(f"celery-jobtrack: {type(error).__name__}: {error}")
 
 
 def _gate_tasks(runtime: Runtime) -> None:

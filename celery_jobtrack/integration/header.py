@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.integration.flow import Flow
+from celery_jobtrack.model.lock import Claim, OnConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 KEY = "jobtrack"
 VERSION = 1
@@ -35,6 +36,9 @@ class Header:
     callback_of: str | None = None
     """The group whose callback the job is."""
 
+    claims: tuple[Claim, ...] = ()
+    """The keys at which the job needs a place to run."""
+
     def dump(self) -> dict[str, Any]:
         """As it stands in the message."""
         dumped: dict[str, Any] = {"v": VERSION}
@@ -44,20 +48,17 @@ class Header:
             dumped["tags"] = list(self.tags)
         if self.run != 1:
             dumped["run"] = self.run
-        if self.max_retries is not None:
-            dumped["max_retries"] = self.max_retries
-        if self.store_result is not None:
-            dumped["store_result"] = self.store_result
         if self.copy:
             dumped["copy"] = self.copy
+        if self.claims:
+            dumped["claims"] = [_dumped(claim) for claim in self.claims]
         if self.flow is not None:
             # What follows from it is not said twice.
             dumped["flow"] = self.flow.dump()
         elif self.within:
             dumped["within"] = list(self.within)
-        if self.callback_of is not None:
-            dumped["callback_of"] = self.callback_of
-        return dumped
+        given = {name: getattr(self, name) for name in ("max_retries", "store_result", "callback_of")}
+        return dumped | {name: value for name, value in given.items() if value is not None}
 
     @classmethod
     def load(cls, headers: Mapping[str, Any]) -> Header | None:
@@ -83,6 +84,7 @@ class Header:
             part_of=part_of,
             flow=flow,
             callback_of=found.get("callback_of"),
+            claims=tuple(map(_loaded, found.get("claims") or ())),
         )
 
     @classmethod
@@ -92,3 +94,14 @@ class Header:
         return cls.load(attributes) or cls.load(
             {"id": attributes.get("id"), **(attributes.get("headers") or {})}
         )
+
+
+def _dumped(claim: Claim) -> list[Any]:
+    return [claim.key, claim.limit, str(claim.on_conflict), claim.across_retries]
+
+
+def _loaded(dumped: Sequence[Any]) -> Claim:
+    key, limit, on_conflict, across_retries = dumped[:4]
+    return Claim(
+        key=key, limit=limit, on_conflict=OnConflict(on_conflict), across_retries=bool(across_retries)
+    )

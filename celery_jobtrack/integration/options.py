@@ -7,7 +7,7 @@ from typing import Any
 from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.model.names import check_name
 
-OPTIONS = ("job_group", "tags", "jobtrack_max_retries", "store_result")
+OPTIONS = ("job_group", "tags", "jobtrack_max_retries", "store_result", "without_overlapping")
 """They never reach the broker."""
 
 

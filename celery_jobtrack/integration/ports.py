@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.integration import backend
+from celery_jobtrack.integration.depths import depths
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import Kept
 from celery_jobtrack.integration.retentions import retentions_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.callback import Callback
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import JobRecord
+    from celery_jobtrack.model.queue import QueueDepth
     from celery_jobtrack.model.retention import Retentions
     from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
 
@@ -68,10 +70,14 @@ class CeleryPorts:
     def _queue_consumed_here(self) -> str | None:
         """A queue that this worker consumes, or None where the default one is right.
 
-        A worker started with ``-Q`` may not consume the default queue, and be the only one there is.
+        A worker started with ``-Q`` may not consume the default queue, and be the only one there is. Where
+        there are levels, deliveries are not kept waiting by them.
         """
         amqp = self._runtime.app.amqp
         consumed = amqp.queues.consume_from
+        levels = self._runtime.levels
+        if levels is not None and (here := levels.consumed(consumed)):
+            return here[0]
         return None if not consumed or amqp.default_queue.name in consumed else str(next(iter(consumed)))
 
     def nothing_kept(self) -> bool:
@@ -105,6 +111,20 @@ class CeleryPorts:
                 return 0  # there is no such queue, so there is no message in it
             except connection.connection_errors:
                 return None
+
+    def queue_depths(self, queues: Iterable[str]) -> Mapping[str, QueueDepth]:
+        return depths(self._runtime.app, queues)
+
+    def declared_queues(self) -> Iterable[str]:
+        return tuple(self._runtime.app.amqp.queues)
+
+    def levels_by_queue(self) -> Mapping[str, tuple[str, ...]]:
+        levels, queues = self._runtime.levels, self._runtime.app.amqp.queues
+        found: dict[str, tuple[str, ...]] = {}
+        for level in () if levels is None else levels.levels.levels:
+            queue = queues[level.name].name
+            found[queue] = (*found.get(queue, ()), level.name)
+        return found
 
     def consumed_queues(self) -> Mapping[str, frozenset[str]]:
         answers = self._asking_workers().active_queues() or {}

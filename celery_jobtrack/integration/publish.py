@@ -24,9 +24,14 @@ from celery_jobtrack.errors import (
     StoreUnavailable,
 )
 from celery_jobtrack.integration.belonging import Belonging
+from celery_jobtrack.integration.claiming import OPTION, check_given, claims_of
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import pack
+from celery_jobtrack.integration.levels import number_of
+from celery_jobtrack.integration.levels.connecting import connecting
+from celery_jobtrack.integration.levels.declared import declare
+from celery_jobtrack.integration.levels.routing import LevelRouter
 from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags
 from celery_jobtrack.integration.origin import origin_of_message
 from celery_jobtrack.integration.running import Running, current
@@ -39,11 +44,43 @@ from celery_jobtrack.model.state import QUEUED, JobState, Outcome, Reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from celery_jobtrack.integration.levels import AppLevels
+    from celery_jobtrack.model.answers import EnqueueResult
+    from celery_jobtrack.model.lock import Claim
+
 logger = logging.getLogger(__name__)
 
 
 class TrackedAMQP(AMQP):
-    """Celery's ``AMQP``, with every publish of a tracked job recorded first."""
+    """Celery's ``AMQP``, with every publish of a tracked job recorded first, and with ``jobtrack_queues``."""
+
+    @property
+    def Connection(self) -> Any:  # type: ignore[override] # noqa: N802 - Celery's name
+        """What connections are made with."""
+        base = super().Connection
+        levels = self._levels
+        return base if levels is None else connecting(levels, base)
+
+    def Queues(self, queues: Any, *args: Any, levelled: bool = True, **kwargs: Any) -> Any:  # noqa: N802 - Celery's name
+        """The app's queues, its levels among them."""
+        made = super().Queues(queues, *args, **kwargs)
+        levels = self._levels if levelled else None
+        if levels is not None:
+            declare(levels, made)
+        return made
+
+    def Router(self, queues: Any = None, create_missing: bool | None = None) -> Any:  # noqa: N802 - Celery's name
+        """Celery's router, which refuses unknown queues where there are levels."""
+        router: Any = super().Router(queues, create_missing)
+        levels = self._levels
+        if levels is None:
+            return router
+        return LevelRouter(levels, router.routes, router.queues, router.create_missing, app=self.app)
+
+    @property
+    def _levels(self) -> AppLevels | None:
+        runtime = Runtime.of(self.app)
+        return None if runtime is None else runtime.levels
 
     @cached_property
     def send_task_message(self) -> Callable[..., Any]:
@@ -53,6 +90,9 @@ class TrackedAMQP(AMQP):
         def send_tracked(producer: Any, name: str, message: Any, **options: Any) -> Any:
             own = {option: options.pop(option) for option in OPTIONS if option in options}
             runtime = Runtime.of(self.app)
+            levels = self._levels
+            if levels is not None:
+                _give_priority(levels, options)
             if runtime is None or not runtime.enabled:
                 return send(producer, name, message, **options)
             publication = Publication(runtime, send, name, message, own=own, options=options)
@@ -68,6 +108,19 @@ class TrackedAMQP(AMQP):
         """Celery's own sender."""
         sender: Callable[..., Any] = self._create_task_sender()  # type: ignore[attr-defined]
         return sender
+
+
+def _give_priority(levels: AppLevels, options: dict[str, Any]) -> None:
+    """Say to the broker what the level and the number of a message mean to it."""
+    if options.get("exchange") and options.get("routing_key"):
+        return  # it goes there, whatever its queue is
+    amqp = levels.app.amqp
+    queue = options.get("queue") or (None if options.get("exchange") else amqp.default_queue)
+    if queue is not None:
+        found = amqp.queues[queue] if isinstance(queue, str) else queue
+        priority = levels.priority(found, options.get("priority"))
+        if priority is not None:
+            options["priority"] = priority
 
 
 def install(app: Any) -> None:
@@ -113,6 +166,8 @@ class Publication:
         self._belonging = Belonging(runtime, name, message, self._headers, own.get("job_group"))
         self._is_known = True
         """Whether the store knows of the job already; False when that is still in the spool."""
+        self._is_held_back = False
+        """Whether the job waits for its turn at a lock, or was skipped: nothing is sent."""
 
     @property
     def job_id(self) -> str:
@@ -138,6 +193,8 @@ class Publication:
             header = self._header_alone(header)
             origin, kept = self._prepare(header)
             self._record(origin, kept, header)
+        if self._is_held_back:
+            return None
         try:
             return self._send(producer, self.name, self.message, **self.options)
         except Exception as error:
@@ -194,7 +251,17 @@ class Publication:
             store_result=checked_store_result(
                 self._own.get("store_result", given.store_result if given else None)
             ),
+            claims=self._claims(task, given),
         )
+
+    def _claims(self, task: Any, given: Header | None) -> tuple[Claim, ...]:
+        if given is not None and given.claims and OPTION not in self._own:
+            return given.claims
+        body = self.message.body
+        if not isinstance(body, tuple):
+            return ()
+        wanted = check_given(self._own.get(OPTION))
+        return claims_of(task, self.name, body[0], body[1], wanted)
 
     def _header_alone(self, header: Header) -> Header:
         """The same for a job that Celery's group does not count."""
@@ -223,7 +290,7 @@ class Publication:
             raise ConfigurationError("tracking needs task_protocol = 2, which is Celery's default")
         serializer = self.options.get("serializer") or self._runtime.app.conf.task_serializer
         sent = serialise(f"the arguments of {self.name}", body, serializer)
-        priority = self.options.get("priority")
+        priority = number_of(self.options.get("priority"), self._runtime.broker)
         origin = origin_of_message(
             self._runtime, self.name, self._headers, header, body=body, queue=queue_name, priority=priority
         )
@@ -232,9 +299,7 @@ class Publication:
         return origin, kept
 
     def _pack(self, sent: tuple[str, str, Any], header: Header, options: Mapping[str, Any]) -> bytes | None:
-        task = self._runtime.known_task(self.name)
-        keep = getattr(task, "keep_message", None)
-        if not (self._runtime.settings.keep_message if keep is None else keep):
+        if not self._runtime.keeps_message_of(self._runtime.known_task(self.name)):
             return None
         message = self.message._replace(headers={**self._headers, KEY: header.dump()})
         try:
@@ -260,9 +325,11 @@ class Publication:
         is_new_member = header.group_id is not None and not self._belonging.is_counted
         if is_new_member or self._runtime.settings.on_store_error == "raise":
             # A new member needs the store, as nobody else would count it.
-            self._runtime.tracker.enqueue(request)
+            result: EnqueueResult | None = self._runtime.tracker.enqueue(request)
         else:
-            self._is_known = self._runtime.recorder.enqueue(request) is not None
+            result = self._runtime.recorder.enqueue(request)
+        self._is_known = result is not None
+        self._is_held_back = result is not None and result.held_back
 
     def _record_next(
         self, start: StartRequest, origin: Origin, kept: bytes | None, running: Running | None

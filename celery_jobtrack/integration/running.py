@@ -68,6 +68,11 @@ class Running:
         job = self.job
         return self.start.origin.retries + 1 if job is None else job.attempts
 
+    @property
+    def fences(self) -> dict[str, int]:
+        """The fence of each key that the attempt holds."""
+        return {} if self._result is None else dict(self._result.fences)
+
     def replace(self, sig: Any, replace: Callable[[Any], Any]) -> Any:
         """Replace the job's task by ``sig``, under the same id.
 

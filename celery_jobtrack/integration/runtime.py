@@ -8,13 +8,16 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.config import Settings
 from celery_jobtrack.errors import Disabled, SchemaMismatch, StoreUnavailable
 from celery_jobtrack.integration.announced import Announced
 from celery_jobtrack.integration.canvas_groups import CanvasGroups
+from celery_jobtrack.integration.claiming import check_claims
 from celery_jobtrack.integration.identity import Identity
+from celery_jobtrack.integration.levels import AppLevels, Broker
 from celery_jobtrack.integration.lineage import Lineage
 from celery_jobtrack.integration.loop import Loop
 from celery_jobtrack.integration.ports import CeleryPorts
@@ -70,6 +73,7 @@ class Runtime:
         """Of Celery's signals, which hold them weakly."""
         self._lock = threading.RLock()
         self._settings: Settings | None = None
+        self._levels: AppLevels | None = None
         self._resolved: Resolved | None = None
         self._tracker: Tracker | None = None
         self._logs: JobLogs | None = None
@@ -113,6 +117,20 @@ class Runtime:
             self._warned = True
             logger.warning("jobtrack_enabled is False: jobs are dispatched and run, and are not tracked")
         return enabled
+
+    @cached_property
+    def broker(self) -> Broker:
+        """The kind of broker that the app publishes to. Opens nothing."""
+        return Broker.of(self.app)
+
+    @property
+    def levels(self) -> AppLevels | None:
+        """The levels of the app's queues; None without ``jobtrack_queues``. Raises ConfigurationError."""
+        if self.settings.queues is None:
+            return None
+        if self._levels is None:
+            self._levels = AppLevels(self.app, self.settings.queues)
+        return self._levels
 
     @property
     def tracker(self) -> Tracker:
@@ -251,9 +269,16 @@ class Runtime:
         self.resolved()
         for name in list(self.app._tasks):  # noqa: SLF001
             if getattr(self.known_task(name), "is_tracked", False):
+                task = self.known_task(name)
                 self.strategies_for(name)
-                check_policy(self.known_task(name), name)
+                check_policy(task, name)
+                check_claims(task, name, keeps_message=self.keeps_message_of(task))
         warn_of_short_times(self.app, self.settings)
+
+    def keeps_message_of(self, task: Any) -> bool:
+        """Whether jobs of a task can be published again from the store."""
+        keep = getattr(task, "keep_message", None)
+        return bool(self.settings.keep_message if keep is None else keep)
 
     @property
     def _belongs_to_worker(self) -> bool:

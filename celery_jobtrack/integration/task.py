@@ -6,6 +6,7 @@ import functools
 import logging
 import math
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from celery import Task
@@ -13,6 +14,7 @@ from celery.utils import gen_unique_id
 
 from celery_jobtrack.errors import GroupNotSet
 from celery_jobtrack.integration.admission import admit
+from celery_jobtrack.integration.claiming import OPTION, OVERLAPS, check_given, claims_of
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags, group_id_of
 from celery_jobtrack.integration.result import TrackedEagerResult, TrackedResult
@@ -20,6 +22,7 @@ from celery_jobtrack.integration.running import INNER, current, running_of
 from celery_jobtrack.integration.runtime import Runtime
 from celery_jobtrack.integration.shown import show
 from celery_jobtrack.model.job import JobRecord, Progress
+from celery_jobtrack.model.lock import Claim, OnConflict
 from celery_jobtrack.model.requests import EnqueueRequest, Origin
 
 if TYPE_CHECKING:
@@ -52,6 +55,10 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
     """What becomes of a job whose worker was lost, instead of ``jobtrack_lost_policy``."""
     retention: Any = None
     """How long its ended jobs are kept, by state, where it is not as ``jobtrack_retention`` says."""
+    without_overlapping: Any = False
+    """Whether jobs with the same arguments never run at once; an ``Overlap`` says more."""
+    max_concurrent: Any = None
+    """How many jobs run at once across all workers; a ``Limit`` says more."""
     writes_started: bool = False
     """Celery's ``track_started``, taken over (see ``bind``)."""
 
@@ -99,6 +106,23 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
         """The number of the running attempt: 1, 2, …; None when the job is not tracked."""
         running = running_of(self)
         return None if running is None else running.number
+
+    @property
+    def fence(self) -> int | None:
+        """A number that grows with every acquisition of the job's lock; None without a lock.
+
+        Pass it to what the lock protects, and let that refuse a smaller one than it has seen: a process
+        that was frozen while its lock went to another one cannot do harm then. Of a job with more than one
+        key it is that of ``without_overlapping``; ``fences`` has all.
+        """
+        fences = self.fences
+        return fences[min(fences, key=_overlap_first)] if fences else None
+
+    @property
+    def fences(self) -> Mapping[str, int]:
+        """The fence of each key that the running attempt holds."""
+        running = running_of(self)
+        return {} if running is None else running.fences
 
     @property
     def cancelled(self) -> bool:
@@ -208,6 +232,7 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             within=() if group_id is None else runtime.lineage.above(group_id),
             callback_of=given.callback_of,
             store_result=checked_store_result(own.get("store_result")),
+            claims=_eager_claims(self, args, kwargs, own.get(OPTION)),
         )
         shown_args, shown_kwargs = show(runtime.settings, args or (), kwargs or {}, task=self)
         origin = Origin(
@@ -221,9 +246,20 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             run=header.run,
             within=header.within,
             callback_of=header.callback_of,
+            claims=header.claims,
         )
         runtime.tracker.enqueue(EnqueueRequest(origin=origin))
         return header.dump()
+
+
+def _overlap_first(key: str) -> tuple[bool, str]:
+    return not key.startswith(f"{OVERLAPS}:"), key
+
+
+def _eager_claims(task: Any, args: Any, kwargs: Any, given: Any) -> tuple[Claim, ...]:
+    """What an eager job claims: nobody could wait for its turn, so a key that is taken is an error."""
+    claims = claims_of(task, task.name, args or (), kwargs or {}, check_given(given))
+    return tuple(replace(claim, on_conflict=OnConflict.RAISE) if claim.parks else claim for claim in claims)
 
 
 def gate(cls: type) -> None:

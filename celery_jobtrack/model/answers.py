@@ -22,13 +22,27 @@ class EnqueueResult:
     Args:
         job: The job, or what gives it.
         created: Whether this call recorded it.
+        held_back: Whether it is not to be published: it waits for its turn, or was skipped.
+        events: What it caused: a member that is skipped at once may be its group's last.
+        superseded: Ids of parked jobs whose place this one took: they are to be ended.
     """
 
-    __slots__ = ("_job", "created")
+    __slots__ = ("_job", "created", "events", "held_back", "superseded")
 
-    def __init__(self, *, job: JobRecord | Callable[[], JobRecord], created: bool) -> None:
+    def __init__(
+        self,
+        *,
+        job: JobRecord | Callable[[], JobRecord],
+        created: bool,
+        held_back: bool = False,
+        events: tuple[EventRecord, ...] = (),
+        superseded: tuple[str, ...] = (),
+    ) -> None:
         self._job = job
         self.created = created
+        self.held_back = held_back
+        self.events = events
+        self.superseded = superseded
 
     @property
     def job(self) -> JobRecord:
@@ -47,9 +61,12 @@ class StartResult:
         refusal: Why it was refused; None when it was not.
         settled: Whether the refusal itself ended the job.
         events: What the start caused.
+        fences: The fence of each key that the attempt holds.
+        called: Ids of parked jobs whose turn has come.
+        superseded: Ids of parked jobs whose place this one took: they are to be ended.
     """
 
-    __slots__ = ("_attempt", "_job", "events", "refusal", "settled")
+    __slots__ = ("_attempt", "_job", "called", "events", "fences", "refusal", "settled", "superseded")
 
     def __init__(
         self,
@@ -59,12 +76,18 @@ class StartResult:
         refusal: Refusal | None = None,
         settled: bool = False,
         events: tuple[EventRecord, ...] = (),
+        fences: tuple[tuple[str, int], ...] = (),
+        called: tuple[str, ...] = (),
+        superseded: tuple[str, ...] = (),
     ) -> None:
         self._job = job
         self._attempt = attempt
         self.refusal = refusal
         self.settled = settled
         self.events = events
+        self.fences = fences
+        self.called = called
+        self.superseded = superseded
 
     @property
     def admitted(self) -> bool:
@@ -93,9 +116,10 @@ class Settled:
         job: The job, or what gives it; None when it is not recorded.
         applied: Whether this call made the transition; False for a repeated or a late one.
         events: What the transition caused.
+        called: Ids of parked jobs whose turn has come.
     """
 
-    __slots__ = ("_job", "applied", "events")
+    __slots__ = ("_job", "applied", "called", "events")
 
     def __init__(
         self,
@@ -103,10 +127,12 @@ class Settled:
         job: JobRecord | Callable[[], JobRecord] | None,
         applied: bool,
         events: tuple[EventRecord, ...] = (),
+        called: tuple[str, ...] = (),
     ) -> None:
         self._job = job
         self.applied = applied
         self.events = events
+        self.called = called
 
     @property
     def job(self) -> JobRecord | None:

@@ -49,6 +49,7 @@ class JobRecord:
     reason: Reason | None = None
     queue: str | None = None
     priority: int | None = None
+    """From 0 to 9; 9 goes first, whatever the broker calls it. None if it was given none."""
     args: str | None = None
     """The arguments as they are shown (see ``jobtrack_record_args``), not the message."""
     kwargs: str | None = None
@@ -81,6 +82,12 @@ class JobRecord:
     cancel_requested: bool = False
     copy_waiting: bool = False
     """A message of this job was refused because an attempt was open."""
+    keyed: bool = False
+    """Whether it claims keys: whatever moves it has to look after its places at them."""
+    waits_for: str | None = None
+    """The key in whose line it is; None when it is in none."""
+    blocked_by: str | None = None
+    """The job that had the key when this one was parked or skipped."""
 
     @property
     def is_final(self) -> bool:

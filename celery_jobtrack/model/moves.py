@@ -62,6 +62,7 @@ def record(origin: Origin, state: JobState, now: datetime) -> JobRecord:
         eta=origin.eta,
         expires_at=origin.expires_at,
         published_at=now,
+        keyed=bool(origin.claims),
     )
 
 
@@ -129,13 +130,20 @@ def start(
         return Move(refusal=Refusal.STALE)
     if job.token is not None:
         return Move(refusal=Refusal.OPEN, job=None if job.copy_waiting else job.evolve(copy_waiting=True))
+    if job.state is JobState.WAITING:
+        # Whose turn has come is published when it has left the line.
+        return Move(refusal=Refusal.PARKED)
+    return _refused_for_good(job, group_state, now) or _open(_moved(job, JobState.STARTED), request, now)
+
+
+def _refused_for_good(job: JobRecord, group_state: GroupState | None, now: datetime) -> Move | None:
     if job.cancel_requested:
         return _refuse_for_good(job, Refusal.CANCELLED, Reason.CANCELLED, now)
     if group_state is GroupState.CANCELLED:
         return _refuse_for_good(job, Refusal.GROUP_CANCELLED, Reason.GROUP_CANCELLED, now)
     if job.expires_at is not None and now > job.expires_at:
         return _refuse_for_good(job, Refusal.EXPIRED, Reason.EXPIRED, now)
-    return _open(_moved(job, JobState.STARTED), request, now)
+    return None
 
 
 def _start_unknown(group_state: GroupState | None, request: StartRequest, now: datetime) -> Move:
@@ -175,6 +183,26 @@ def finish(job: JobRecord, attempt: Attempt, request: FinishRequest, now: dateti
         replaced = request.outcome is Outcome.REPLACED
         moved = moved.evolve(published_at=None if replaced else now)
     return Move(applied=True, job=moved, attempt=closed, ends=state.is_final)
+
+
+def park(job: JobRecord | None, origin: Origin, key: str, blocked_by: str | None, now: datetime) -> Move:
+    """Let a job wait in the line of a key, instead of starting it or of sending its message."""
+    waiting = record(origin, JobState.WAITING, now) if job is None else _moved(job, JobState.WAITING)
+    parked = waiting.evolve(keyed=True, waits_for=key, blocked_by=blocked_by, published_at=None)
+    return Move(applied=True, job=parked, refusal=Refusal.PARKED)
+
+
+def skip(job: JobRecord | None, origin: Origin, blocked_by: str | None, now: datetime) -> Move:
+    """End a job because another one has a key that it needs."""
+    ended = record(origin, JobState.SKIPPED, now) if job is None else _moved(job, JobState.SKIPPED)
+    ended = ended.evolve(reason=Reason.OVERLAP, blocked_by=blocked_by, finished_at=now)
+    return Move(applied=True, job=ended, refusal=Refusal.OVERLAP, ends=True)
+
+
+def unpark(job: JobRecord, now: datetime) -> Move:
+    """Take a job out of the line: its turn has come, and its message is about to be published."""
+    queued = _moved(job, JobState.ENQUEUED)
+    return Move(applied=True, job=queued.evolve(waits_for=None, blocked_by=None, published_at=now))
 
 
 def retry(job: JobRecord, attempt: Attempt | None, request: RetryRequest, now: datetime) -> Move:
@@ -261,7 +289,12 @@ def _is_behind(request: SettleRequest, job: JobRecord) -> bool:
 
 def _settled(job: JobRecord, attempt: Attempt | None, request: SettleRequest, now: datetime) -> Move:
     ended = job.evolve(
-        token=None, copy_waiting=False, reason=request.reason, error=request.error, finished_at=now
+        token=None,
+        copy_waiting=False,
+        waits_for=None,
+        reason=request.reason,
+        error=request.error,
+        finished_at=now,
     )
     outcome = request.outcome or Outcome(str(request.state))
     closed = None if attempt is None else _close(attempt, outcome, request.error, now)
@@ -287,6 +320,8 @@ def _open(job: JobRecord, request: StartRequest, now: datetime) -> Move:
         token=request.token,
         attempts=number,
         retries=max(job.retries, origin.retries),
+        # Its task may have come to claim keys since the job was recorded.
+        keyed=job.keyed or bool(origin.claims),
         started_at=now,
         progress=None,
         error=None,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.event import EventRecord
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import ErrorInfo
+    from celery_jobtrack.model.lock import Claim
     from celery_jobtrack.model.state import GroupState, Outcome, Reason
 
 
@@ -46,6 +47,8 @@ class Origin:
     """The group whose callback it is."""
     part_of: tuple[str, ...] = ()
     """The jobs that only its success leads to: the last of its chain, the body of its chord."""
+    claims: tuple[Claim, ...] = ()
+    """The keys at which it needs a place to run, in the order of ``lock.in_order``."""
 
 
 AD_HOC = "process@"
@@ -93,6 +96,8 @@ class Refusal(str, Enum):
     EXPIRED = "the job has expired"
     GROUP_CANCELLED = "its group was cancelled"
     CLOSED = "this attempt was closed before"
+    OVERLAP = "another job has its lock"
+    PARKED = "it waits for its turn"
 
     def __str__(self) -> str:
         return str(self.value)

@@ -89,7 +89,9 @@ TRANSITIONS: Mapping[JobState | None, Mapping[JobState, str]] = MappingProxyType
     {
         None: {
             _S.ENQUEUED: "enqueue",
+            _S.WAITING: "park at the dispatch, or at the start of an id that the store did not know",
             _S.STARTED: "start of an id that the store did not know",
+            _S.SKIPPED: "skip at the dispatch, or at the start of an id that the store did not know",
             _S.FAILURE: "settle an id that the store did not know",
             _S.REVOKED: "settle an id that the store did not know",
         },

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.fault import Fault
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
     from celery_jobtrack.model.job import Attempt, JobRecord, Progress
+    from celery_jobtrack.model.lock import LockRecord, Place
     from celery_jobtrack.model.requests import (
         EnqueueRequest,
         FinishRequest,
@@ -102,7 +103,11 @@ class Store(TrackingStrategy):
     def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
         """Record that a job is about to be published, and count it into its group first.
 
+        A new job that claims a key which is taken is held back: parked, or skipped, as its claim says.
+        One that is due later is not: who has the key then is decided at its start.
+
         Raises:
+            Overlapping: A key is taken, and the claim says to raise; nothing is recorded.
             UnknownGroup: There is no such group.
             GroupCancelled: The group was cancelled.
             GroupCompleted: The group is a batch and has completed.
@@ -124,6 +129,9 @@ class Store(TrackingStrategy):
     @abstractmethod
     def start(self, request: StartRequest) -> StartResult:
         """Record that an attempt starts, if the job may run; otherwise say why not.
+
+        It takes a place at every key that the job claims. If one has none left, the job is parked or
+        skipped instead.
 
         A job that the store does not know is created from the request's origin.
         """
@@ -229,7 +237,8 @@ class Store(TrackingStrategy):
 
         Who says later that it is whole is believed as long as no failure was told in this generation, of a
         batch that cancels on failure or has a ``catch``. One whose cancellation ended it before it was sealed
-        takes this, too, and tells nothing.
+        takes this, too, and tells nothing. With ``incomplete``, one that somebody has cancelled before a member
+        failed stays CANCELLED, and is not sealed: it lacks members.
 
         A standing group is never sealed. With ``incomplete`` its present generation is incomplete, if it has
         members and is not over; without, nothing happens. Raises UnknownGroup.
@@ -294,6 +303,43 @@ class Store(TrackingStrategy):
     @abstractmethod
     def cancelled_groups(self, limit: int) -> Sequence[str]:
         """Ids of cancelled groups that still have members outstanding."""
+
+    # -- locks ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def unpark(self, job_id: str) -> Settled:
+        """Record that a parked job's turn has come and its message is about to be published.
+
+        Not applied unless the job waits for a key at which it was called.
+        """
+
+    @abstractmethod
+    def called_jobs(self, limit: int) -> Sequence[str]:
+        """Ids of parked jobs whose turn has come: whoever called them may have died."""
+
+    @abstractmethod
+    def superseded_jobs(self, limit: int) -> Sequence[str]:
+        """Ids of parked jobs in whose place a newer one waits: they are to be ended."""
+
+    @abstractmethod
+    def locks(self, limit: int, cursor: str | None = None) -> Page:
+        """A page of keys (``LockRecord``) at which somebody stands or stood lately, by name."""
+
+    @abstractmethod
+    def lock(self, key: str) -> LockRecord | None:
+        """What is known of a key; None if nobody has claimed it for a while."""
+
+    @abstractmethod
+    def places(self, key: str, limit: int) -> Sequence[Place]:
+        """Who stands at a key: who has it first, then the line in its order."""
+
+    @abstractmethod
+    def release_lock(self, key: str) -> Sequence[str]:
+        """Take a key away from all who have it, who go on without it. Gives the ids of who is called."""
+
+    @abstractmethod
+    def prune_locks(self, idle_before: datetime, limit: int) -> int:
+        """Delete keys at which nobody has stood since then; gives how many."""
 
     # -- events --------------------------------------------------------------------------------
 

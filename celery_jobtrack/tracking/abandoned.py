@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from celery_jobtrack.model.state import GroupState
+
 if TYPE_CHECKING:
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.tracking.tracker import Tracker
@@ -26,6 +28,8 @@ class Abandoned:
         """Seal a batch as incomplete if all holds on it have run out. Returns whether it did."""
         if group.standing or group.sealed or group.is_over:
             return False
+        if group.state is GroupState.CANCELLED and group.first_failure is None:
+            return False  # somebody cancelled it: that it is not sealed says that it lacks members
         store = self._tracker.store
         holds = store.fillers(group.id)
         if not holds or max(holds.values()) > store.now():

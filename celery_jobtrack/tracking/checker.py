@@ -39,6 +39,8 @@ class Tick:
     """Queued members of cancelled groups that were ended."""
     republished: int = 0
     """Messages sent again."""
+    called: int = 0
+    """Parked jobs whose turn had come, and of whom nobody had seen to it."""
     groups: int = 0
     """Groups recomputed."""
     repaired: int = 0
@@ -101,6 +103,7 @@ class Checker:
         expired = step("end expired jobs", self._sweeper.expire) if is_calm else 0
         republished = step("publish lost messages again", self._republisher.tick) if is_calm else 0
         cancelled = step("end members of cancelled groups", self._sweeper.cancel)
+        called = step("call who waits for a lock", self._tracker.turns.tick)
         repaired: list[str] = []
         groups = step("recompute groups", lambda: self._recompute(repaired))
         delivery = step("deliver events", self._deliver)
@@ -109,6 +112,7 @@ class Checker:
             expired=expired,
             cancelled=cancelled,
             republished=republished,
+            called=called,
             groups=groups,
             repaired=len(repaired),
             delivery=bool(delivery),

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from celery_jobtrack.model.job import ErrorInfo
+from celery_jobtrack.model.lock import Claim, OnConflict
 from celery_jobtrack.model.requests import (
     EnqueueRequest,
     FinishRequest,
@@ -97,9 +98,14 @@ def _origin(values: Mapping[str, Any]) -> Origin:
         tags=tuple(values["tags"]),
         within=tuple(values.get("within") or ()),
         part_of=tuple(values.get("part_of") or ()),
+        claims=tuple(map(_claim, values.get("claims") or ())),
         eta=_moment(values["eta"]),
         expires_at=_moment(values["expires_at"]),
     )
+
+
+def _claim(values: Mapping[str, Any]) -> Claim:
+    return _made(Claim, values, on_conflict=OnConflict(values["on_conflict"]))
 
 
 def _enqueue(values: Mapping[str, Any]) -> EnqueueRequest:

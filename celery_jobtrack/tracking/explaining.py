@@ -312,6 +312,11 @@ def _said_of_sealing(*, is_filled: bool) -> Iterator[str]:
 
 
 def _said_of_missing(group: GroupRecord) -> Iterator[str]:
+    if group.is_over and group.lacks_members and not group.incomplete:
+        yield (
+            "it was not sealed before it was over, so that some of its jobs may be missing: reopen() it and "
+            "dispatch the missing ones, or seal() it if there are none"
+        )
     if not group.incomplete:
         return
     ends = "" if group.is_over else "; as it is, it ends as FAILED"

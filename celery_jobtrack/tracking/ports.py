@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.callback import Callback
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import JobRecord
+    from celery_jobtrack.model.queue import QueueDepth
     from celery_jobtrack.model.retention import Retentions
     from celery_jobtrack.strategies.tracking_strategy import TrackingStrategy
 
@@ -62,6 +63,15 @@ class Ports(Protocol):
 
     def queue_depth(self, queue: str) -> int | None:
         """How many messages the broker holds for a queue; None when it cannot tell."""
+
+    def queue_depths(self, queues: Iterable[str]) -> Mapping[str, QueueDepth]:
+        """What the broker says of each of these queues. Raises what the broker raises."""
+
+    def declared_queues(self) -> Iterable[str]:
+        """The names of the app's queues."""
+
+    def levels_by_queue(self) -> Mapping[str, tuple[str, ...]]:
+        """The queues of levels, in order, with the names of the levels that are in each."""
 
     def consumed_queues(self) -> Mapping[str, frozenset[str]]:
         """By the names of the workers that answer, the queues from which they consume."""

@@ -26,6 +26,9 @@ PAUSE = timedelta(minutes=1)
 SHARE = 100
 """After looks that found nothing the pause is at least so many times as long as they took: a task that
 keeps its jobs for much longer than the others makes them long."""
+LOCKS_IDLE = 3600.0
+"""Seconds for which a key is kept at which nobody stands, for people who look: nothing else needs it."""
+
 LONGEST_TICK = 1.0
 """Seconds after which a tick begins no further chunk; the next tick goes on where it stopped."""
 
@@ -37,17 +40,20 @@ class Pruned:
     jobs: int = 0
     groups: int = 0
     workers: int = 0
+    locks: int = 0
+    """Keys at which nobody stood."""
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.jobs + self.groups + self.workers
+        return self.jobs + self.groups + self.workers + self.locks
 
     def __add__(self, other: Pruned) -> Pruned:
         return Pruned(
             jobs=self.jobs + other.jobs,
             groups=self.groups + other.groups,
             workers=self.workers + other.workers,
+            locks=self.locks + other.locks,
         )
 
 
@@ -135,7 +141,8 @@ class Pruner:
         if states is None:
             if retentions.default.group is not None:
                 steps.append(self._groups(retentions.default.group))
-            steps.append(self._workers(max(each.worker for each in _each(retentions))))
+            worker = max(each.worker for each in _each(retentions))
+            steps += [self._workers(worker), self._locks(min(worker, LOCKS_IDLE))]
         return steps
 
     def _jobs(self, rule: Rule) -> Callable[[], Pruned]:
@@ -160,6 +167,13 @@ class Pruner:
         def prune() -> Pruned:
             before = self._store.now() - timedelta(seconds=seconds)
             return Pruned(workers=self._store.prune_workers(before, self._chunk))
+
+        return prune
+
+    def _locks(self, seconds: float) -> Callable[[], Pruned]:
+        def prune() -> Pruned:
+            before = self._store.now() - timedelta(seconds=seconds)
+            return Pruned(locks=self._store.prune_locks(before, self._chunk))
 
         return prune
 

@@ -57,10 +57,10 @@ class Queues:
         latest: dict[str, datetime] = {}
         for job in jobs:
             if job.state in QUEUED and job.queue and job.published_at is not None:
-                latest[job.queue] = max(_due_at(job), latest.get(job.queue, _due_at(job)))
-        for queue, due_at in latest.items():
+                latest[job.queue] = max(due_at(job), latest.get(job.queue, due_at(job)))
+        for queue, last in latest.items():
             # The moment after: the last of them is to be found, too.
-            found = self._store.overdue_jobs(queue, due_at + timedelta(microseconds=1), FARTHEST)
+            found = self._store.overdue_jobs(queue, last + timedelta(microseconds=1), FARTHEST)
             known = self._before.setdefault(queue, {})
             known.update({job.id: place for place, job in enumerate(found)})
 
@@ -77,7 +77,7 @@ class Queues:
     def said_of(self, job: JobRecord) -> Iterator[str]:
         """The same in words."""
         place = self.place_of(job)
-        due = _due_at(job) <= self._now
+        due = due_at(job) <= self._now
         if place.ahead and due:
             yield f"{place.ahead:,} before it"
         if place.depth == 0 and due:
@@ -134,6 +134,7 @@ class Queues:
         logger.warning("the broker cannot be asked about queues: %s", error)
 
 
-def _due_at(job: JobRecord) -> datetime:
+def due_at(job: JobRecord) -> datetime:
+    """When a job that was published could have started."""
     assert job.published_at is not None
     return job.published_at if job.eta is None else max(job.published_at, job.eta)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from celery_jobtrack.errors import StoreUnavailable
+from celery_jobtrack.errors import Overlapping, StoreUnavailable
 from celery_jobtrack.model.requests import (
     EnqueueRequest,
     FinishRequest,
@@ -174,7 +175,9 @@ class Recorder:
     def _record_again(self, request: Request) -> None:
         tracker = self._tracker()
         if isinstance(request, EnqueueRequest):
-            tracker.enqueue(request)
+            # Its message has been sent all the same: a key that is taken is the start's business.
+            with suppress(Overlapping):
+                tracker.enqueue(request)
         elif isinstance(request, StartRequest):
             tracker.start(request)
         elif isinstance(request, RetryRequest):

@@ -14,6 +14,7 @@ from celery_jobtrack.tracking.closing import Closing
 from celery_jobtrack.tracking.consequences import Consequences
 from celery_jobtrack.tracking.delivery import Delivery
 from celery_jobtrack.tracking.followers import Followers
+from celery_jobtrack.tracking.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,7 @@ class Tracker:
         self.delivery = Delivery(store, ports, Consequences(self))
         self.closing = Closing(self)
         self.followers = Followers(store, ports, lambda request, tell: self.settle(request, tell=tell))
+        self.turns = Turns(self)
         store.delivers = ports.delivers_here
 
     def ask_time(self) -> datetime:
@@ -68,8 +70,10 @@ class Tracker:
     def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
         """A job is about to be published."""
         result = self._ask(self.store.enqueue, request)
-        if result.created:
+        if result.created and not result.held_back:
             self.announcer.announce(JobState.ENQUEUED, request.origin.task, lambda: result.job)
+        elif result.held_back:
+            self._after_holding_back(result, request.origin)
         return result
 
     def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
@@ -92,6 +96,9 @@ class Tracker:
             self.announcer.announce(result.job.state, result.job.task, lambda: result.job)
             self._tell_backend(result.job)
             self._end_followers(result.job, request.origin, tell=True)
+        if result.superseded:
+            self.turns.end_superseded(result.superseded)
+        self.turns.call(result.called)
         if result.events:
             self.handle(result.events)
         if result.settled:
@@ -103,6 +110,7 @@ class Tracker:
         result = self._ask(self.store.retry, request)
         self._announce(result, STATE_AFTER[request.outcome], request.origin.task, request.start.worker)
         self.handle(result.events)
+        self.turns.call(result.called)
         return result
 
     def finish(self, request: FinishRequest) -> Settled:
@@ -113,6 +121,7 @@ class Tracker:
             self.followers.end(followers, origin, state, request.reason, tell=False)
         result = self._ask(self.store.finish, request)
         self._announce(result, state, origin.task, request.start.worker)
+        self.turns.call(result.called)
         if result.events:
             self.handle(result.events)
         if state.is_final:
@@ -131,6 +140,7 @@ class Tracker:
         result = self._ask(self.store.requeue_lost, request)
         if result.job is not None:
             self._announce(result, JobState.ENQUEUED, result.job.task)
+        self.turns.call(result.called)
         return result
 
     def settle(self, request: SettleRequest, *, tell: bool) -> Settled:
@@ -197,6 +207,20 @@ class Tracker:
         else:
             self.ports.request_delivery()
 
+    def release_lock(self, key: str) -> None:
+        """Somebody takes a key away from whoever has it."""
+        self.turns.call(self._ask(self.store.release_lock, key))
+
+    def _after_holding_back(self, result: EnqueueResult, origin: Origin) -> None:
+        """A job is not published: it was parked, or has ended as skipped."""
+        self.turns.end_superseded(result.superseded)
+        if result.job.is_final:
+            self.announcer.announce(result.job.state, origin.task, lambda: result.job)
+            self._tell_backend(result.job)
+            self._end_followers(result.job, origin, tell=True)
+            self.handle(result.events)
+            self._after_callback(origin)
+
     def _announce(self, result: Settled, state: JobState, task: str, worker: Worker | None = None) -> None:
         if result.applied:
             self.announcer.announce(state, task, lambda: result.job, worker)
@@ -206,6 +230,7 @@ class Tracker:
             self._announce(result, result.job.state, result.job.task)
         if tell and result.applied and result.job is not None:
             self._tell_backend(result.job)
+        self.turns.call(result.called)
         self.handle(result.events)
 
     def _end_followers(self, job: JobRecord, origin: Origin, *, tell: bool) -> None:

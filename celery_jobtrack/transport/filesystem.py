@@ -15,14 +15,17 @@ a machine; a message put back returns to its queue, in its old place, marked `re
 
 What it is not: a message's file is deleted when a worker fetches it, with `acks_late` too. A worker that
 stops puts back what it has not finished; one that is killed takes it along. Nothing is synced to disk, so
-a power cut can take the last seconds. Message priorities and the `expires` and `message_ttl` of a queue
-are ignored, as by kombu's transport (Celery's own `expires` of a task works). It wants a local disk.
+a power cut can take the last seconds. The `expires` and `message_ttl` of a queue are ignored, as by kombu's
+transport (Celery's own `expires` of a task works). It wants a local disk.
+
+Messages have priorities from 0, which those have that were given none, to 9, which goes first.
 
 Transport options, beside kombu's `polling_interval` (0.05 s here), `store_processed`, `processed_folder`:
 
 * `folder`: holds all of the below.
 * `data_folder_in`, `data_folder_out`: messages read and written, `folder/messages`.
 * `control_folder`: binding tables, `folder/control`.
+* `queue_order_strategy`: as kombu's Redis transport has it; by default queues take turns.
 """
 
 from __future__ import annotations
@@ -38,7 +41,8 @@ from kombu.utils.json import dumps, loads
 
 from celery_jobtrack.transport.bindings import Binding, BindingTable
 from celery_jobtrack.transport.folders import Folders, safe_name
-from celery_jobtrack.transport.queue_folder import QueueFolder
+from celery_jobtrack.transport.numbered_queue import NumberedQueue
+from celery_jobtrack.transport.ordered import OPTION, Ordered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,16 +64,17 @@ class PlacedMessage(virtual.Message):
         self.origin: tuple[str, str] = payload[_ORIGIN]
 
 
-class Channel(filesystem.Channel):
+class Channel(Ordered, filesystem.Channel):
     """A channel over a tree of folders, one for each queue."""
 
     Message = PlacedMessage
+    from_transport_options = (*filesystem.Channel.from_transport_options, OPTION)
 
     def __init__(self, connection: Transport, **kwargs: Any) -> None:
         super().__init__(connection, **kwargs)
         self._folders = connection.folders
         # Kept for those consumed from: each works through its last scan before it looks again.
-        self._consumed: dict[str, QueueFolder] = {}
+        self._consumed: dict[str, NumberedQueue] = {}
 
     def get_table(self, exchange: str) -> list[Binding]:  # type: ignore[override] # kombu's own is, too
         """Return the bindings of an exchange, newest first."""
@@ -107,7 +112,8 @@ class Channel(filesystem.Channel):
 
     def _put(self, queue: str, payload: dict[str, Any], **_kwargs: Any) -> None:  # type: ignore[override] # kombu's, too
         with _explained(f"Cannot put a message into queue {queue!r}"):
-            self._folder(self._folders.outgoing, queue).put(dumps(payload).encode())
+            folder = self._folder(self._folders.outgoing, queue)
+            folder.put(dumps(payload).encode(), priority=self._get_message_priority(payload))
 
     def _put_fanout(self, exchange: str, payload: dict[str, Any], routing_key: str, **kwargs: Any) -> None:  # noqa: ARG002
         # A queue bound under several keys still gets one copy.
@@ -133,7 +139,8 @@ class Channel(filesystem.Channel):
         payload = message.serializable()
         payload["redelivered"] = payload["properties"]["delivery_info"]["redelivered"] = True
         with _explained(f"Cannot put a message back into queue {queue!r}"):
-            self._incoming(queue).put(dumps(payload).encode(), name=name)
+            priority = self._get_message_priority(payload)
+            self._incoming(queue).put(dumps(payload).encode(), priority=priority, name=name)
 
     def _size(self, queue: str) -> int:
         return self._incoming(queue).size()
@@ -172,18 +179,15 @@ class Channel(filesystem.Channel):
     def _table(self, exchange: str) -> BindingTable:
         return BindingTable(self._folders.control, exchange)
 
-    def _incoming(self, queue: str) -> QueueFolder:
+    def _incoming(self, queue: str) -> NumberedQueue:
         if queue not in self._consumed:
             self._consumed[queue] = self._folder(self._folders.incoming, queue)
         return self._consumed[queue]
 
-    def _folder(self, root: Path, queue: str) -> QueueFolder:
-        # With their suffix the folders of queues and that of the rejected messages cannot be confused.
-        name = f"{safe_name(queue)}.queue"
-        processed = self._folders.processed
-        return QueueFolder(
-            root / name, rejected=root / "rejected" / name, processed=processed and processed / name
-        )
+    def _folder(self, root: Path, queue: str) -> NumberedQueue:
+        # With their suffixes the folders of queues and that of the rejected messages cannot be confused.
+        rejected, processed = root / "rejected", self._folders.processed
+        return NumberedQueue(root, safe_name(queue), rejected=rejected, processed=processed)
 
 
 class Transport(filesystem.Transport):

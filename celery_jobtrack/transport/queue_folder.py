@@ -123,8 +123,13 @@ class QueueFolder:
 
     def remove(self) -> None:
         """Remove the folder, unless a message has come in meanwhile."""
+        self.remove_folder(self._path)
+
+    @staticmethod
+    def remove_folder(path: str) -> None:
+        """Remove a folder, unless there is something in it."""
         with suppress(OSError):
-            os.rmdir(self._path)  # noqa: PTH106
+            os.rmdir(path)  # noqa: PTH106
 
     def _open_new(self, file: str) -> int:
         for _ in range(_FOLDER_ATTEMPTS):

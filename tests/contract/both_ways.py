@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from celery_jobtrack.errors import JobTrackError
 from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.callback import Callback
 from celery_jobtrack.model.job import ErrorInfo, Progress
+from celery_jobtrack.model.lock import Claim, OnConflict
 from celery_jobtrack.model.requests import EnqueueRequest, GroupQuery, RedriveRequest, RequeueRequest
 from celery_jobtrack.model.state import CallbackKind, JobState, Outcome, Reason
 from celery_jobtrack.testing import steps
@@ -48,6 +49,7 @@ ERRORS = [
     ErrorInfo(type="Boom", message=""),
 ]
 OUTCOMES = [*[Outcome.SUCCESS] * 6, Outcome.FAILURE, Outcome.REVOKED, Outcome.SKIPPED, Outcome.REQUEUED]
+KEYS = ["", "report", "Report", "Größe "]
 
 
 class BothWays:
@@ -58,23 +60,39 @@ class BothWays:
         general: Has none.
         clock: Of both.
         seed: Of the run.
+        keyed: How many of the jobs claim keys.
     """
 
-    def __init__(self, plain: SqlStore, general: SqlStore, clock: Clock, seed: int) -> None:
+    def __init__(
+        self, plain: SqlStore, general: SqlStore, clock: Clock, seed: int, *, keyed: float = 0.3
+    ) -> None:
         assert plain._plain is not None
         assert general._plain is None
         self.stores = plain, general
         self.clock = clock
         self.random = Random(seed)
         self.begin = plain.now()
-        self.written = self.tallied = 0
+        self.keyed = keyed
+        self.written = self.written_keyed = self.tallied = 0
         self.jobs: list[tuple[str, dict[str, Any]]] = []
         self.tokens: list[tuple[str, str, dict[str, Any]]] = []
         plain.claimant = general.claimant = "claimant"
         for group_id, options in GROUPS.items():
             for store in self.stores:
                 steps.group(store, group_id, **options)
+        self._make_locks()
         self._count_plain_cases(plain)
+
+    def _make_locks(self) -> None:
+        """Fences go by the clock of the server; both stores begin with the same."""
+        for store in self.stores:
+            for key in KEYS:
+                about = {"claims": (Claim(key=key),)}
+                steps.enqueue(store, f"first-{key}", **about)
+                assert steps.start(store, f"first-{key}", f"first-{key}", **about).admitted
+                assert steps.finish(store, f"first-{key}", f"first-{key}", **about).applied
+            with store._engine.begin() as connection:
+                connection.execute(update(store._schema.locks).values(fence=0))
 
     def _count_plain_cases(self, store: SqlStore) -> None:
         written, plain_statements = store._written, store._plain[0]
@@ -82,6 +100,7 @@ class BothWays:
         def counted(*arguments: Any) -> Sequence[Any] | None:
             row = written(*arguments)
             self.written += row is not None
+            self.written_keyed += row is not None and "key" in arguments[1]
             self.tallied += arguments[0] is plain_statements.open_tallies and row is not None
             return row
 
@@ -100,6 +119,9 @@ class BothWays:
             (self.requeue, 1),
             (self.redrive, 2),
             (self.change_group, 3),
+            (self.unpark, 3),
+            (self.end_superseded, 1),
+            (self.change_lock, 1),
             (self.look, 2),
         ]
         operate, weights = zip(*choices, strict=True)
@@ -205,8 +227,22 @@ class BothWays:
             "eta": pick.choice([None, None, now + timedelta(seconds=2.5 * TICK), now - timedelta(1)]),
             "expires_at": pick.choice([None, None, None, now + timedelta(seconds=5.5 * TICK)]),
         }
+        if pick.random() < self.keyed:
+            about["claims"] = self._claims()
         self.jobs.append((job_id, about))
         return job_id, about
+
+    def _claims(self) -> tuple[Claim, ...]:
+        pick = self.random
+        return tuple(
+            Claim(
+                key=key,
+                limit=pick.choice([1, 1, 2, 3]),
+                on_conflict=pick.choice(list(OnConflict)),
+                across_retries=pick.random() < 0.6,
+            )
+            for key in pick.sample(KEYS, pick.choice([1, 1, 1, 1, 2]))
+        )
 
     def start(self) -> None:
         if self.tokens and self.random.random() < 0.1:
@@ -260,7 +296,29 @@ class BothWays:
         request = RedriveRequest(job_id=job_id, message=self.random.choice(MESSAGES))
         self.both(lambda store: store.redrive(request))
 
+    def unpark(self) -> None:
+        called = self.stores[0].called_jobs(10)
+        self.both(lambda store: store.called_jobs(10))
+        for job_id in called:
+            self.both(lambda store, job_id=job_id: store.unpark(job_id))
+
+    def end_superseded(self) -> None:
+        superseded = self.stores[0].superseded_jobs(10)
+        self.both(lambda store: store.superseded_jobs(10))
+        for job_id in superseded:
+            self.both(
+                lambda store, job_id=job_id: steps.settle(store, job_id, JobState.SKIPPED, Reason.OVERLAP)
+            )
+
+    def change_lock(self) -> None:
+        key = self.random.choice(KEYS)
+        self.both(lambda store: store.release_lock(key))
+
     def look(self) -> None:
+        key = self.random.choice(KEYS)
+        self.both(lambda store: store.lock(key))
+        self.both(lambda store: store.places(key, 100))
+        self.both(lambda store: store.locks(2))
         group_id = self.random.choice(list(GROUPS))
         self.both(lambda store: store.group(group_id))
         # Its guess at the end goes by the moment of asking.

@@ -9,6 +9,7 @@ import pytest
 from celery_jobtrack.errors import GroupCancelled
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.job import Progress
+from celery_jobtrack.model.lock import Claim
 from celery_jobtrack.model.requests import EnqueueRequest, GroupQuery, JobQuery, RedriveRequest, Refusal
 from celery_jobtrack.model.state import EventKind, GroupState, JobState, Outcome
 from celery_jobtrack.strategies.row import Conflict
@@ -69,6 +70,13 @@ def test_random_runs_write_the_same_rows_both_ways(stores, clock, seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_random_runs_with_keys_write_the_same_rows_both_ways(stores, clock, seed):
+    run = BothWays(*stores, clock, seed, keyed=0.9)
+    run.run(OPERATIONS)
+    assert run.written_keyed > OPERATIONS / 20
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_random_runs_with_tallies_write_the_same_rows_both_ways(stores, clock, seed):
     tally_early(stores[0])
     run = BothWays(*stores, clock, seed)
@@ -90,17 +98,19 @@ def refuse_transactions(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(store, "transaction", refused)
 
 
+@pytest.mark.parametrize("about", [{}, {"claims": (Claim(key="k"),)}, {"claims": (Claim(key="k", limit=2),)}])
 @pytest.mark.parametrize("group_id", [None, "g"])
-def test_life_of_a_plain_job_is_single_statements(store, monkeypatch, group_id):
+def test_life_of_a_plain_job_is_single_statements(store, monkeypatch, group_id, about):
     steps.group(store)
     steps.start(store, "other", "t0", group_id="g")
     refuse_transactions(store, monkeypatch)
-    assert steps.enqueue(store, group_id=group_id, tags=("a",)).created
-    assert steps.start(store, group_id=group_id).admitted
+    assert steps.enqueue(store, group_id=group_id, tags=("a",), **about).created
+    assert steps.start(store, group_id=group_id, **about).admitted
     assert store.record_progress("job", "t1", Progress(current=1))
-    assert steps.finish(store, group_id=group_id).applied
+    assert steps.finish(store, group_id=group_id, **about).applied
     assert steps.the_job(store).state is JobState.SUCCESS
     assert store.message("job") is None
+    assert store.places("k", 10) == []
 
 
 def test_start_of_a_member_that_was_retried_is_one_statement(store, monkeypatch):

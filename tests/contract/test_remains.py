@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from celery_jobtrack.model.job import ErrorInfo, Progress
+from celery_jobtrack.model.lock import Claim, OnConflict
 from celery_jobtrack.model.requests import RequeueRequest
 from celery_jobtrack.model.state import FINAL, JobState, Outcome, Reason
 from celery_jobtrack.testing import Clock
@@ -46,6 +47,7 @@ def fill_with_everything(store: Store, clock: Clock) -> None:
     _jobs_on_their_own(store)
     _standing_group(store, clock)
     _batches(store)
+    _keys(store)
     store.observe(60, 45)
     store.acquire_lease("checker", "somebody", 30)
 
@@ -111,6 +113,30 @@ def _batches(store: Store) -> None:
     store.seal_group("unheard", incomplete=True)
 
 
+def _keys(store: Store) -> None:
+    """Each way to stand at a key, and each way to leave it."""
+    wait = {"claims": (Claim(key="first"), Claim(key="second", across_retries=False))}
+    latest = {"claims": (Claim(key="second", on_conflict=OnConflict.LATEST),)}
+    start(store, "k0", "k0", **wait)
+    enqueue(store, "k1", **wait)
+    enqueue(store, "k2", claims=wait["claims"][1:])
+    retry(store, "k0", "k0", **wait)
+    start(store, "k0", "k0-again", retries=1, **wait)  # parked: k2 was called
+    store.unpark("k2")
+    start(store, "k2", "k2", claims=wait["claims"][1:])
+    enqueue(store, "k3", **latest)
+    for job_id in store.superseded_jobs(10):
+        settle(store, job_id, JobState.SKIPPED, Reason.OVERLAP)
+    store.request_cancel("k1")
+    store.release_lock("first")
+    called = list(finish(store, "k2", "k2").called)
+    while called:
+        job_id = called.pop()
+        store.unpark(job_id)
+        start(store, job_id, f"{job_id}-last", retries=1, **latest)
+        called += finish(store, job_id, f"{job_id}-last", Outcome.FAILURE).called
+
+
 def give_up_an_event(store: Store, clock: Clock) -> None:
     clock.advance(1000)
     (event,) = store.claim_events("courier", group_id="unheard")
@@ -134,9 +160,10 @@ def test_everything_that_is_old_can_be_pruned(backend: Backend, clock: Clock) ->
         clock.advance(1000)
         now = store.now()
         jobs = sum(until_nothing_is_left(lambda s=state: store.prune_jobs(s, now, 3)) for state in FINAL)
-        assert jobs == 15
+        assert jobs == 19
         assert until_nothing_is_left(lambda: store.prune_groups(now, 2)) == 4
         assert until_nothing_is_left(lambda: store.prune_workers(now, 1)) == 2
+        assert until_nothing_is_left(lambda: store.prune_locks(now, 1)) == 2
         assert backend.remains(store) == {}
 
 
@@ -147,4 +174,5 @@ def test_nothing_is_pruned_of_what_is_young(backend: Backend, clock: Clock) -> N
         held = backend.remains(store)
         assert not any(store.prune_jobs(state, begin, 100) for state in FINAL)
         assert store.prune_groups(begin, 100) == store.prune_workers(begin, 100) == 0
+        assert store.prune_locks(begin, 100) == 0
         assert backend.remains(store) == held

@@ -313,6 +313,13 @@ def test_cancelled_while_it_is_dispatched_sends_no_more_and_is_cancelled(small, 
 
     batch = small.jobtrack.batch(members()).dispatch(chunk=1)
     assert (batch.outcome, batch.incomplete, batch.status().total) == ("CANCELLED", False, 1)
+    batch.retry_failed(ids=batch.members().items)
+    assert (batch.refresh().generation, batch.incomplete) == (2, True), "the rest was never sent"
+    run(small, batch.members().items[0].id)
+    assert batch.refresh().outcome == "FAILED"
+    batch.reopen().add([tasks.add.s(3, 4)])
+    run(small, batch.members().items[0].id)
+    assert (batch.refresh().outcome, batch.incomplete) == ("SUCCEEDED", False)
 
 
 def test_first_failure_while_it_is_dispatched_sends_no_more(small, tasks):

@@ -32,7 +32,7 @@ def test_every_command_has_a_row():
 
 @pytest.mark.parametrize(
     "row",
-    ["status", "jobs", "job ID", "groups", "group ID", "group ID --why", "check", "doctor", "prune",
+    ["status", "jobs", "job ID", "groups", "group ID", "group ID --why", "queues", "check", "doctor", "prune",
      "db status", "db upgrade"],
 )  # fmt: skip
 def test_row_names_what_the_answer_has(shop, row):
@@ -41,6 +41,11 @@ def test_row_names_what_the_answer_has(shop, row):
     run(shop.store, "j", Outcome.FAILURE, group_id="b")
     arguments = row.replace("group ID", "group b").replace("job ID", "job j").split()
     assert set(shop.json(*arguments)) <= names(row)
+
+
+def test_row_of_queues_names_what_a_queue_has(shop):
+    enqueue(shop.store, "j", queue="q")
+    assert set(shop.json("queues")["items"][0]) <= names("queues")
 
 
 def test_row_of_retry_failed_names_what_it_adds(shop):

@@ -56,7 +56,7 @@ def test_prune_of_an_age_takes_everything_that_old(shop):
     shop.time += 60
     shop.store.postpone_event(shop.store.claim_events("x")[0].id, "no", seconds=None)
     assert shop.lines("prune", "--older-than", "1h") == ["Nothing was to be deleted."]
-    assert shop.json("prune", "--older-than", "1m") == {"jobs": 2, "groups": 1, "workers": 1}
+    assert shop.json("prune", "--older-than", "1m") == {"jobs": 2, "groups": 1, "workers": 1, "locks": 0}
     assert left(shop) == {"queued"}
 
 
@@ -65,7 +65,8 @@ def test_prune_of_states_takes_only_those(shop):
         run(shop.store, outcome.value, outcome)
     shop.time += 60
     chosen = ("--state", "success", "--state", "SKIPPED")
-    assert shop.json("prune", "--older-than", "0s", *chosen) == {"jobs": 2, "groups": 0, "workers": 0}
+    deleted = {"jobs": 2, "groups": 0, "workers": 0, "locks": 0}
+    assert shop.json("prune", "--older-than", "0s", *chosen) == deleted
     assert left(shop) == {"FAILURE"}
 
 

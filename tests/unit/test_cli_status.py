@@ -98,7 +98,7 @@ def test_check_as_json_is_the_tick(shop):
     answer = shop.json("check")
     assert answer["ran"] is True
     assert answer["tick"] == {
-        "lost": 0, "expired": 0, "cancelled": 0, "republished": 0, "groups": 0, "repaired": 0,
+        "lost": 0, "expired": 0, "cancelled": 0, "republished": 0, "called": 0, "groups": 0, "repaired": 0,
         "delivery": False, "pruned": 0, "failed": [],
     }  # fmt: skip
 

@@ -66,7 +66,7 @@ def test_enqueue_of_a_replaced_job_says_that_it_has_a_message_again():
     assert moves.enqueue(known, enqueue_request(), at(1)).job == known.evolve(published_at=at(1))
 
 
-@pytest.mark.parametrize("state", [JobState.WAITING, JobState.RETRY, JobState.SUCCESS, JobState.SKIPPED])
+@pytest.mark.parametrize("state", [JobState.RETRY, JobState.SUCCESS])
 def test_record_in_a_state_that_no_job_begins_in_is_refused(state):
     with pytest.raises(ValueError, match="cannot move"):
         moves.record(origin(), state, NOW)

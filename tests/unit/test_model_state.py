@@ -23,7 +23,9 @@ from tests.unit.values import NOW, job, origin
 # Written a second time, by hand: the table and this must be changed together.
 LEGAL = {
     (None, "ENQUEUED"),
+    (None, "WAITING"),
     (None, "STARTED"),
+    (None, "SKIPPED"),
     (None, "FAILURE"),
     (None, "REVOKED"),
     ("ENQUEUED", "WAITING"),

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from celery_jobtrack.model.lock import OnConflict, Standing
 from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.model.state import EventKind, GroupState, JobState, Outcome, Reason, is_legal
 from celery_jobtrack.strategies.redis import fields, scripts
@@ -13,6 +14,9 @@ PARTS = {
     "core",
     "jobs",
     "attempts",
+    "lines",
+    "locks",
+    "standing",
     "groups",
     "events",
     "transition",
@@ -64,6 +68,8 @@ def test_legal_moves_are_those_of_the_model(before, after):
         (fields.REASONS, Reason),
         (fields.KINDS, EventKind),
         (fields.REFUSALS, Refusal),
+        (fields.CONFLICTS, OnConflict),
+        (fields.STANDINGS, Standing),
     ],
 )
 def test_every_name_has_a_number_of_its_own(codes, members):
@@ -71,7 +77,9 @@ def test_every_name_has_a_number_of_its_own(codes, members):
     assert len(set(codes.values())) == len(codes)
 
 
-@pytest.mark.parametrize("codes", [fields.JOB, fields.ATTEMPT, fields.GROUP, fields.EVENT, fields.WORKER])
+@pytest.mark.parametrize(
+    "codes", [fields.JOB, fields.ATTEMPT, fields.GROUP, fields.EVENT, fields.WORKER, fields.LOCK]
+)
 def test_every_field_has_a_number_of_its_own(codes):
     assert sorted(codes.values()) == list(range(1, len(codes) + 1))
 

@@ -257,6 +257,18 @@ def test_code_of_the_second_version_can_write_in_tables_of_the_third(
         _write_as_before(store, "events", {**OLD_EVENT, "id": b"another"})
 
 
+def test_jobs_of_the_fourth_version_claim_nothing(store: SqlStore, at_version: Callable[[int], None]) -> None:
+    """Also those that code of that version writes in tables of the fifth."""
+    at_version(4)
+    _write_as_before(store, "jobs", OLD_JOB)
+    store.upgrade()
+    _write_as_before(store, "jobs", {**OLD_JOB, "id": b"other"})
+    for name in ("job", "other"):
+        assert the_job(store, name).keyed is False
+        start(store, name, f"t-{name}")
+        assert finish(store, name, f"t-{name}").applied
+
+
 def test_members_that_pause_during_the_upgrade_are_counted(
     store: SqlStore, at_version: Callable[[int], None]
 ) -> None:

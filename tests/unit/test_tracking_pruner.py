@@ -7,9 +7,11 @@ from itertools import count
 import pytest
 
 from celery_jobtrack.errors import StoreUnavailable
+from celery_jobtrack.model.lock import Claim
 from celery_jobtrack.model.requests import Worker
 from celery_jobtrack.model.retention import Retention, Retentions
 from celery_jobtrack.model.state import JobState, Outcome
+from celery_jobtrack.testing import steps
 from celery_jobtrack.tracking.pruner import Pruned, Pruner
 from tests.unit.tracking_fixtures import WORKER, World
 
@@ -169,11 +171,22 @@ def test_tick_waits_longer_after_long_looks_in_vain(world):
     assert [pruner.tick() for _ in range(4)] == [0, 1, 0, 0]
     ended(world, "b")
     world.ports.kept = Retentions(default=Retention.alike(1.0))
-    # Five looks of half a second each found nothing.
-    world.clock.advance(249)
+    # Six looks of half a second each found nothing.
+    world.clock.advance(299)
     assert [pruner.tick() for _ in range(4)] == [0, 0, 0, 0]
     world.clock.advance(2)
     assert sum(pruner.tick() for _ in range(4)) >= 1
+
+
+def test_tick_deletes_keys_at_which_nobody_has_stood_for_an_hour(world):
+    claims = (Claim(key="overlap:shop.report:11"),)
+    steps.start(world.store, "a", "ta", claims=claims)
+    world.clock.advance(HOUR + 1)
+    assert [Pruner(world.tracker).tick(), len(world.store.locks(10).items)] == [0, 1]
+    steps.finish(world.store, "a", "ta", claims=claims)
+    world.clock.advance(HOUR + 1)
+    Pruner(world.tracker).tick()
+    assert world.store.locks(10).items == ()
 
 
 def test_tick_takes_at_most_a_chunk_in_one_transaction(world, monkeypatch):

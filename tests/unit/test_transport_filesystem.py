@@ -74,6 +74,48 @@ def test_messages_come_out_in_the_order_in_which_channels_put_them_in(open_chann
     assert take(one, "q") == [str(number) for number in range(20)]
 
 
+def test_messages_of_a_higher_priority_come_out_first_and_each_in_order(open_channel):
+    one, two = open_channel(), open_channel()
+    for number in range(30):
+        message = one.prepare_message(str(number), priority=[None, 0, 9, 4, 12, -3][number % 6])
+        one.basic_publish(message, exchange="", routing_key="q")
+    assert two._size("q") == 30
+    highest = [n for n in range(30) if n % 6 in {2, 4}]
+    lowest = [n for n in range(30) if n % 6 in {0, 1, 5}]
+    expected = [*highest, *(n for n in range(30) if n % 6 == 3), *lowest]
+    assert take(two, "q") == [str(number) for number in expected]
+
+
+def test_a_message_with_a_priority_that_is_put_back_keeps_its_place(channel, open_channel):
+    for body in ("a", "b"):
+        channel.basic_publish(channel.prepare_message(body, priority=7), exchange="", routing_key="q")
+    put(channel, "q", "c")
+    message = channel.basic_get("q")
+    assert message.body == b"a"
+    channel.basic_reject(message.delivery_tag, requeue=True)
+    assert take(open_channel(), "q") == ["a", "b", "c"]
+
+
+def test_purging_and_deleting_a_queue_reach_every_priority(channel, tmp_path):
+    queue = Queue("q", Exchange("e"), routing_key="q")(channel)
+    queue.declare()
+    for priority in (0, 5):
+        channel.basic_publish(channel.prepare_message("x", priority=priority), exchange="e", routing_key="q")
+    assert channel.queue_purge("q") == 2
+    channel.basic_publish(channel.prepare_message("y", priority=5), exchange="e", routing_key="q")
+    queue.delete()
+    assert not list((tmp_path / "messages").iterdir())
+
+
+def test_a_damaged_message_with_a_priority_is_put_aside(channel, tmp_path, caplog):
+    channel.basic_publish(channel.prepare_message("x", priority=5), exchange="", routing_key="q")
+    (message,) = tmp_path.glob("messages/q~priorities/5.queue/*.msg")
+    message.write_text("{")
+    assert take(channel, "q") == []
+    assert len(list(tmp_path.glob("messages/rejected/q~priorities/5.queue/*.msg"))) == 1
+    assert "cannot be read" in caplog.text
+
+
 def test_names_sort_in_order_when_the_clock_stands_still(monkeypatch):
     monkeypatch.setattr(queue_folder.time, "time_ns", lambda: 5)
     names = [queue_folder.next_name() for _ in range(200)]

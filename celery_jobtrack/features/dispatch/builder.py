@@ -10,14 +10,14 @@ from celery.exceptions import QueueNotFound
 
 from celery_jobtrack.config import check_seconds
 from celery_jobtrack.errors import InvalidPayload, UnknownQueue
+from celery_jobtrack.integration.claiming import check_given
+from celery_jobtrack.integration.levels import HIGHEST, Broker, native
 from celery_jobtrack.model.names import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from celery_jobtrack.integration.result import TrackedResult
-
-HIGHEST_PRIORITY = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class PendingDispatch:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def on_queue(self, name: str) -> PendingDispatch:
-        """Send it to this queue."""
+        """Send it to this queue, or to this level of ``jobtrack_queues``."""
         return self._with(queue=check_name("a queue", name, InvalidPayload))
 
     def in_group(self, group: Any) -> PendingDispatch:
@@ -64,18 +64,9 @@ class PendingDispatch:
         Raises:
             InvalidPayload: It is not a whole number from 0 to 9.
         """
-        if (
-            isinstance(priority, bool)
-            or not isinstance(priority, int)
-            or not 0 <= priority <= HIGHEST_PRIORITY
-        ):
-            raise InvalidPayload(
-                f"a priority is a whole number from 0 to {HIGHEST_PRIORITY}, not {priority!r}"
-            )
-        # Redis takes 0 first, every other transport with priorities 9.
-        scheme = str(self.task.app.conf.broker_url or "").partition(":")[0]
-        reverse = scheme in {"redis", "rediss", "sentinel"}
-        return self._with(priority=HIGHEST_PRIORITY - priority if reverse else priority)
+        if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority <= HIGHEST:
+            raise InvalidPayload(f"a priority is a whole number from 0 to {HIGHEST}, not {priority!r}")
+        return self._with(priority=native(priority, Broker.of(self.task.app)))
 
     def tagged(self, *tags: str) -> PendingDispatch:
         """Add tags, to list jobs by."""
@@ -88,14 +79,28 @@ class PendingDispatch:
             raise InvalidPayload(f"max_retries is a whole number from 0, not {count!r}")
         return self._with(jobtrack_max_retries=count)
 
+    def without_overlapping(self, overlap: Any = True) -> PendingDispatch:
+        """Never run it beside another job of the same key, whatever its task says.
+
+        Args:
+            overlap: True for the same task with the same arguments, an ``Overlap`` for more, False to let
+                this one overlap.
+
+        Raises:
+            InvalidPayload: It is none of these.
+        """
+        return self._with(without_overlapping=check_given(overlap))
+
     def dispatch(self) -> TrackedResult:
         """Record the job and send it.
 
         Raises:
             InvalidPayload: The arguments cannot be sent.
-            UnknownQueue: The app has no such queue, and ``task_create_missing_queues`` is False.
+            UnknownQueue: The app has no such queue, and may not create one: it has ``jobtrack_queues``,
+                or ``task_create_missing_queues`` is False.
             UnknownGroup, GroupCompleted, GroupCancelled: The group takes no members.
             GroupNotSet: The task runs in a group only.
+            Overlapping: Another job has the lock, and ``on_conflict="raise"``.
         """
         try:
             result: TrackedResult = self.task.apply_async(self.args, dict(self.kwargs), **self.options)

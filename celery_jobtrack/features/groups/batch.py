@@ -121,8 +121,8 @@ class PendingBatch(Nested):
             if batch.refresh().state is not GroupState.CANCELLED:
                 batch.abandon()
                 raise
-            # Somebody cancelled it, or its first failure did: what was not sent is cancelled as well.
-            batch.seal(incomplete=batch.first_failure is not None)
+            # Somebody cancelled it, or its first failure did: what was not sent is missing if it runs again.
+            batch.seal(incomplete=True)
         except BaseException:
             batch.abandon()
             raise

@@ -89,6 +89,8 @@ def naming(number: int) -> Iterator[None]:
         yield
     except InvalidPayload as error:
         raise InvalidPayload(f"member {number}: {error}") from error
+    except UnknownQueue as error:
+        raise UnknownQueue(f"member {number}: {error}") from error
     except QueueNotFound as error:
         raise UnknownQueue(
             f"member {number}: {error.args[0]}, and the app may not create it (task_create_missing_queues)"

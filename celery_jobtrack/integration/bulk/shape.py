@@ -18,6 +18,7 @@ from celery.app.routes import MapRoute
 from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.integration.bulk.gaps import Gaps, quoted, token
 from celery_jobtrack.integration.bulk.reprs import Repr
+from celery_jobtrack.integration.claiming import OPTION, declares_claims
 from celery_jobtrack.integration.header import KEY
 from celery_jobtrack.integration.kept import pack
 from celery_jobtrack.integration.serialised import as_text, serialise
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 _OF_ONE_JOB = frozenset(
     {"eta", "countdown", "expires", "task_id", "chain", "chord", "root_id", "parent_id", "retries"}
-    | {"argsrepr", "kwargsrepr", "producer", "connection", "publisher", "router", "add_to_parent"}
+    | {OPTION, "argsrepr", "kwargsrepr", "producer", "connection", "publisher", "router", "add_to_parent"}
 )
 """Options that make a message depend on the moment, or on more than its arguments."""
 
@@ -48,6 +49,8 @@ def shareable(app: Any, task: Any, options: Mapping[str, Any]) -> bool:
     kind = type(task)
     return (
         not _OF_ONE_JOB.intersection(options)
+        # Keys are made of a job's own arguments.
+        and not declares_claims(task)
         and task.expires is None
         and getattr(task, "_dump_pydantic_arguments", None) is None
         and not getattr(task, "__v2_compat__", False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import Totals
+from celery_jobtrack.model.lock import Standing, new_lock
 from celery_jobtrack.model.state import FINAL, JobState
 from celery_jobtrack.strategies.row.rows import Conflict
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.event import Cause
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.job import Attempt, JobRecord
+    from celery_jobtrack.model.lock import LockRecord, Place
     from celery_jobtrack.model.requests import WorkerRecord
 
 
@@ -34,6 +36,8 @@ class Tables:
         self.fillers: dict[tuple[str, str], datetime] = {}
         self.events: dict[str, EventRecord] = {}
         self.workers: dict[str, WorkerRecord] = {}
+        self.locks: dict[str, LockRecord] = {}
+        self.places: dict[tuple[str, str], Place] = {}
         self.leases: dict[str, tuple[str, datetime]] = {}
         self.numbers = count(1)
         self.last_look: datetime | None = None
@@ -124,6 +128,40 @@ class MemoryRows:
             if job.state in FINAL:
                 totals = totals.counting(job.state)
         return totals
+
+    def lock(self, key: str) -> LockRecord:
+        found = self._tables.locks.get(key)
+        if found is None:
+            found = new_lock(key, self._now)
+            self._put(self._tables.locks, key, found)
+        return found
+
+    def update_lock(self, before: LockRecord, after: LockRecord) -> None:
+        self._put(self._tables.locks, before.key, after)
+
+    def place(self, key: str, job_id: str) -> Place | None:
+        return self._tables.places.get((key, job_id))
+
+    def places_of(self, job_id: str) -> Sequence[Place]:
+        return [place for (_, of), place in self._tables.places.items() if of == job_id]
+
+    def put_place(self, place: Place) -> None:
+        self._put(self._tables.places, (place.key, place.job_id), place)
+
+    def drop_place(self, place: Place) -> None:
+        self._drop(self._tables.places, (place.key, place.job_id))
+
+    def taken_places(self, key: str) -> Sequence[Place]:
+        taken = (place for place in self._tables.places.values() if place.key == key and place.takes)
+        return sorted(taken, key=lambda place: (place.since, place.job_id))
+
+    def line(self, key: str) -> Sequence[Place]:
+        places = self._tables.places.values()
+        waiting = (place for place in places if place.key == key and place.standing is Standing.WAITING)
+        return sorted(waiting, key=lambda place: place.order)
+
+    def first_in_line(self, key: str) -> Place | None:
+        return next(iter(self.line(key)), None)
 
     def recount_pauses(self, group: GroupRecord) -> None:
         """They are counted whenever they are asked for."""

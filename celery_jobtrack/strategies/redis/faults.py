@@ -20,7 +20,7 @@ from celery_jobtrack.model.state import FINAL, JobState
 from celery_jobtrack.strategies.redis.base import RedisBase
 from celery_jobtrack.strategies.redis.fields import GROUP, STATES
 from celery_jobtrack.strategies.redis.group_records import live_members, load_event, load_group
-from celery_jobtrack.strategies.redis.ids import pack_id, pack_name, unpack_id
+from celery_jobtrack.strategies.redis.ids import pack_id, pack_key, pack_name, unpack_id
 from celery_jobtrack.strategies.redis.index_names import called, index_name, readable
 from celery_jobtrack.strategies.redis.job_records import load_job, load_last_attempt
 from celery_jobtrack.strategies.redis.packing import fields, the_moment, unpack
@@ -101,6 +101,8 @@ class Faults(RedisBase):
             return bool(self._run("mend_job", pack_id(subject), b"lacks"))
         if kind == "group":
             return bool(self._run("mend_group", pack_id(subject)))
+        if kind == "lock":
+            return bool(self._run("mend_lock", pack_key(subject)))
         if kind == "numbers":
             return bool(self._run("mend_numbers", b"1"))
         if kind == "texts":
@@ -124,10 +126,8 @@ class Faults(RedisBase):
         kind = what[0].decode()
         if kind == "group":
             yield from self._faults_of_group(unpack_id(what[1]))
-        elif kind == "lacks":
-            job_id, indexes = unpack_id(what[1]), what[2].decode()
-            text = f"job {job_id} is missing or out of place in these indexes: {called(indexes)}"
-            yield Fault(kind=FaultKind.INDEX, subject=job_id, text=text, detail="job")
+        elif kind in {"lacks", "lock"}:
+            yield _not_filed(kind, what[1], what[2].decode())
         elif kind == "extra":
             index, entry = what[2], what[1]
             text = f"the index of {index_name(index)} lists {readable(entry)}, which does not belong there"
@@ -212,6 +212,19 @@ class Faults(RedisBase):
             if following is False:
                 return answer, {state: counts[code - 1] for state, code in STATES.items()}
             page = b"%d" % following
+
+
+def _not_filed(kind: str, name: bytes, indexes: str) -> Fault:
+    """A job, or a key, that is not in every index in which it belongs."""
+    if kind == "lacks":
+        subject, detail = unpack_id(name), "job"
+        text = f"job {subject} is missing or out of place in these indexes: {called(indexes)}"
+    else:
+        subject, detail = name.decode(), "lock"
+        text = f"lock {subject!r} is missing in these indexes: {called(indexes)}"
+        if indexes.startswith("call"):
+            text = f"lock {subject!r} is free, and who waits for it was not called"
+    return Fault(kind=FaultKind.INDEX, subject=subject, text=text, detail=detail)
 
 
 def _totals(counted: Mapping[JobState, int]) -> Totals:

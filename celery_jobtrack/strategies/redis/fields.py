@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from celery_jobtrack.model.lock import HIGHEST_PRIORITY, OnConflict, Standing
 from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.model.state import (
     TRANSITIONS,
@@ -29,6 +30,9 @@ LAYOUT = 1
 
 PAGE = 128
 """Entries of an index page: as many as a sorted set holds in its compact form by default."""
+
+LEVEL = 2**49
+"""How far apart two priorities are in a line: within one the jobs go by the order of recording."""
 
 JOB: Mapping[str, int] = {
     "state": 1,
@@ -62,6 +66,11 @@ JOB: Mapping[str, int] = {
     "copy_waiting": 29,
     "copies": 30,
     "member": 31,
+    # Of jobs that claim keys only: where such a job stands is written out in locks.lua.
+    "keyed": 32,
+    "waits_for": 33,
+    "blocked_by": 34,
+    "stands": 35,
 }
 ATTEMPT: Mapping[str, int] = {
     "token": 1,
@@ -143,6 +152,12 @@ WORKER: Mapping[str, int] = {
     "lease_until": 5,
     "stopped_at": 6,
 }
+LOCK: Mapping[str, int] = {
+    "limit": 1,
+    "fence": 2,
+    "rejected": 3,
+    "touched_at": 4,
+}
 
 STATES: Mapping[JobState, int] = {
     JobState.ENQUEUED: 1,
@@ -205,6 +220,21 @@ REFUSALS: Mapping[Refusal, int] = {
     Refusal.EXPIRED: 5,
     Refusal.GROUP_CANCELLED: 6,
     Refusal.CLOSED: 7,
+    Refusal.OVERLAP: 8,
+    Refusal.PARKED: 9,
+}
+CONFLICTS: Mapping[OnConflict, int] = {
+    OnConflict.SKIP: 1,
+    OnConflict.RAISE: 2,
+    # From here on a job that finds its key taken waits for it.
+    OnConflict.WAIT: 3,
+    OnConflict.LATEST: 4,
+}
+STANDINGS: Mapping[Standing, int] = {
+    Standing.HOLDING: 1,
+    Standing.CALLED: 2,
+    Standing.WAITING: 3,
+    Standing.SUPERSEDED: 4,
 }
 
 UNKNOWN_ORIGIN = 100
@@ -213,6 +243,8 @@ UNKNOWN_GROUP, CANCELLED_GROUP, COMPLETED_GROUP = 101, 102, 103
 """Why a group takes no member."""
 CANCELLING_GROUP = 104
 """Why none of its members can run again."""
+OVERLAPPING = 105
+"""Another job has a key, and that was to be raised."""
 
 
 def _named(members: Mapping[Enum, int]) -> dict[str, int]:
@@ -234,6 +266,7 @@ IN_LUA: Mapping[str, Mapping[str, object]] = {
     "G": GROUP,
     "E": EVENT,
     "W": WORKER,
+    "L": LOCK,
     "STATE": _named(STATES),  # type: ignore[arg-type]
     "GROUP": _named(GROUP_STATES),  # type: ignore[arg-type]
     "OUTCOME": _named(OUTCOMES),  # type: ignore[arg-type]
@@ -241,18 +274,23 @@ IN_LUA: Mapping[str, Mapping[str, object]] = {
     "KIND": _named(KINDS),  # type: ignore[arg-type]
     "GROUP_OUTCOME": _named(GROUP_OUTCOMES),  # type: ignore[arg-type]
     "REFUSAL": _named(REFUSALS),  # type: ignore[arg-type]
+    "CONFLICT": _named(CONFLICTS),  # type: ignore[arg-type]
+    "STANDING": _named(STANDINGS),  # type: ignore[arg-type]
     "SAY": {
         "unknown_origin": UNKNOWN_ORIGIN,
         "unknown_group": UNKNOWN_GROUP,
         "cancelled_group": CANCELLED_GROUP,
         "completed_group": COMPLETED_GROUP,
         "cancelling_group": CANCELLING_GROUP,
+        "overlapping": OVERLAPPING,
     },
     "C": {
         "page": PAGE,
         "layout": LAYOUT,
         "claim": round(EVENT_CLAIM * 1_000_000),
         "legal": _legal(),
+        "highest": HIGHEST_PRIORITY,
+        "level": LEVEL,
     },
 }
 """What stands for what in the Lua sources: ``J.state``, ``STATE.STARTED``, ``C.page``."""

@@ -57,3 +57,17 @@ def pack_name(text: str) -> bytes:
             f"{text[:40]!r}… has {len(packed)} bytes; an id, a key, a tag or a name may have {LONGEST}"
         )
     return packed
+
+
+def pack_key(text: str) -> bytes:
+    """The name of a lock as it is compared.
+
+    Raises:
+        InvalidPayload: It has more than 255 characters, or half of a surrogate pair.
+    """
+    if len(text) > LONGEST:
+        raise InvalidPayload(f"{text[:40]!r}… has {len(text)} characters; a lock's key may have {LONGEST}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidPayload(f"{text!a} cannot be a lock's key: it is not Unicode text") from error

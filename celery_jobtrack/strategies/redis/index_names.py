@@ -31,6 +31,13 @@ _PLAIN: Mapping[str, str] = {
     "go": "groups that are over",
     "k": "the keys of groups",
     "vd": "groups with events to deliver",
+    "lk": "locks",
+    "lh": "who has a lock",
+    "lw": "who waits for a lock",
+    "ln": "the names of locks",
+    "lt": "locks that nobody has",
+    "lc": "parked jobs that were called",
+    "ls": "parked jobs that were superseded",
 }
 """By the letters with which its key begins behind the root."""
 
@@ -53,6 +60,8 @@ def index_name(suffix: bytes) -> str:
         "d": lambda: f"jobs in queue {readable(rest)!r}",
         "o": lambda: f"open attempts of worker {readable(rest)}",
         "m": lambda: f"the members of group {readable(rest.rpartition(b':')[0])}",
+        "lh": lambda: f"who has lock {readable(rest)!r}",
+        "lw": lambda: f"who waits for lock {readable(rest)!r}",
         "G": lambda: f"groups in state {_GROUP_STATES[rest]}",
     }.get(kind)
     if named is None or not rest:

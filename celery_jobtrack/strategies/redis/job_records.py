@@ -52,6 +52,9 @@ _PROGRESS = JOB["progress"]
 _CANCEL_REQUESTED = JOB["cancel_requested"]
 _COPY_WAITING = JOB["copy_waiting"]
 _COPIES = JOB["copies"]
+_KEYED = JOB["keyed"]
+_WAITS_FOR = JOB["waits_for"]
+_BLOCKED_BY = JOB["blocked_by"]
 _REASON_CODE = JOB["reason"]
 _TOKEN, _OUTCOME_CODE, _LATE = ATTEMPT["token"], ATTEMPT["outcome"], ATTEMPT["late_outcome"]
 _WORKER_ID, _WORKER, _PID = ATTEMPT["worker_id"], ATTEMPT["worker"], ATTEMPT["pid"]
@@ -103,6 +106,8 @@ def dump_origin(origin: Origin) -> bytes:
             found[code] = packed(value)
     if origin.root_id == origin.job_id:
         found[_ROOT_ID] = _SAME
+    if origin.claims:
+        found[_KEYED] = True
     return pack(found)
 
 
@@ -169,6 +174,9 @@ def _load_job(job_id: str, value: list[Any]) -> JobRecord:
             token = unpack_id(attempt[_TOKEN])
     queue, args, kwargs, tags = get(_QUEUE), get(_ARGS), get(_KWARGS), get(_TAGS)
     group_id, root_id, parent_id = get(_GROUP_ID), get(_ROOT_ID), get(_PARENT_ID)
+    keyed, waits_for, blocked_by = get(_KEYED, False), None, None
+    if keyed:
+        waits_for, blocked_by = get(_WAITS_FOR), get(_BLOCKED_BY)
     reason, error, progress = get(_REASON_CODE), get(_ERROR), get(_PROGRESS)
     return JobRecord(
         id=job_id,
@@ -200,6 +208,9 @@ def _load_job(job_id: str, value: list[Any]) -> JobRecord:
         error=None if error is None else _load_error(error),
         cancel_requested=get(_CANCEL_REQUESTED, False),
         copy_waiting=get(_COPY_WAITING, False),
+        keyed=keyed,
+        waits_for=None if waits_for is None else waits_for.decode(),
+        blocked_by=None if blocked_by is None else unpack_id(blocked_by),
     )
 
 

@@ -14,6 +14,7 @@ from celery_jobtrack.strategies.redis.fields import (
     CANCELLING_GROUP,
     COMPLETED_GROUP,
     OUTCOMES,
+    OVERLAPPING,
     REASONS,
     REFUSALS,
     STATES,
@@ -30,6 +31,7 @@ from celery_jobtrack.strategies.redis.job_records import (
     load_job,
     load_last_attempt,
 )
+from celery_jobtrack.strategies.redis.lock_records import dump_claims, load_fences, load_ids, overlapping
 from celery_jobtrack.strategies.redis.packing import pack, to_microseconds, whole
 from celery_jobtrack.strategies.unknown import unknown_group, unknown_job
 
@@ -58,16 +60,30 @@ class JobTransitions(RedisBase):
 
     def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
         origin = request.origin
+        claims = origin.claims
         answer = self._ask(
             "enqueue",
             pack_id(origin.job_id),
             dump_origin(origin),
             *_message(request.message),
             b"1" if request.published else b"0",
+            *((self._claimant(), dump_claims(claims)) if claims else ()),
         )
+        if answer[0] == OVERLAPPING:
+            raise overlapping(origin.task, answer[1], answer[2])
         if answer[0] > 1:
             raise refused(answer[0], origin.group_id or "", answer[1], self._namespace)
-        return EnqueueResult(job=partial(load_job, origin.job_id, answer[1]), created=answer[0] == 1)
+        job, created = partial(load_job, origin.job_id, answer[1]), answer[0] == 1
+        if len(answer) == 2:  # noqa: PLR2004
+            return EnqueueResult(job=job, created=created)
+        _, _, held_back, event, superseded = answer
+        return EnqueueResult(
+            job=job,
+            created=created,
+            held_back=bool(held_back),
+            events=load_events(event),
+            superseded=load_ids(superseded),
+        )
 
     def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
         if not requests:
@@ -90,15 +106,22 @@ class JobTransitions(RedisBase):
 
     def start(self, request: StartRequest) -> StartResult:
         job_id = request.origin.job_id
-        within = request.origin.within
-        more = (pack([pack_id(group_id) for group_id in within]),) if within else ()
-        refusal, settled, raw, event = self._with_origin("start", request, self._claimant(), *more)
+        within, claims = request.origin.within, request.origin.claims
+        more: tuple[bytes, ...] = ()
+        if within:
+            more = (pack([pack_id(group_id) for group_id in within]),)
+        if claims:
+            more = (*(more or (b"",)), dump_claims(claims))
+        refusal, settled, raw, event, *keys = self._with_origin("start", request, self._claimant(), *more)
         return StartResult(
             job=partial(load_job, job_id, raw),
             attempt=None if refusal else partial(load_last_attempt, job_id, raw),
             refusal=_REFUSAL[refusal] if refusal else None,
             settled=bool(settled),
             events=load_events(event),
+            fences=load_fences(keys[0]) if keys else (),
+            called=load_ids(keys[1]) if len(keys) > 1 else (),
+            superseded=load_ids(keys[2]) if len(keys) > 2 else (),  # noqa: PLR2004
         )
 
     def retry(self, request: RetryRequest) -> Settled:
@@ -170,6 +193,9 @@ class JobTransitions(RedisBase):
             raise unknown_job(request.job_id, self._namespace, so="cannot run again")
         return _settled(request.job_id, answer)
 
+    def unpark(self, job_id: str) -> Settled:
+        return _settled(job_id, self._ask("unpark", pack_id(job_id)))
+
     def record_progress(self, job_id: str, token: str, progress: Progress) -> bool:
         return bool(self._run("progress", pack_id(job_id), pack_id(token), dump_progress(progress)))
 
@@ -224,9 +250,12 @@ def refused(code: int, group_id: str, texts: bytes, namespace: str) -> JobTrackE
 
 
 def _settled(job_id: str, answer: Any) -> Settled:
-    applied, raw, event = answer
+    applied, raw, event, *called = answer
     return Settled(
-        job=partial(load_job, job_id, raw) if raw else None, applied=bool(applied), events=load_events(event)
+        job=partial(load_job, job_id, raw) if raw else None,
+        applied=bool(applied),
+        events=load_events(event),
+        called=load_ids(called[0]) if called else (),
     )
 
 

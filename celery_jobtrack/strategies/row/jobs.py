@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.errors import GroupCancelled, GroupCompleted, UnknownGroup
+from celery_jobtrack.errors import (
+    GroupCancelled,
+    GroupCompleted,
+    Overlapping,
+    UnknownGroup,
+)
 from celery_jobtrack.model import grouping, moves
 from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
+from celery_jobtrack.model.lock import OnConflict
 from celery_jobtrack.model.requests import (
     EnqueueRequest,
     FinishRequest,
@@ -18,6 +24,7 @@ from celery_jobtrack.model.requests import (
     StartRequest,
 )
 from celery_jobtrack.model.state import GroupState, JobState, Reason
+from celery_jobtrack.strategies.row import locking
 from celery_jobtrack.strategies.row.base import RowBase
 from celery_jobtrack.strategies.unknown import unknown_group, unknown_job
 
@@ -34,7 +41,7 @@ class JobTransitions(RowBase):
     """``enqueue``, ``start``, ``retry``, ``finish``, ``settle`` and what stands beside them."""
 
     def enqueue(self, request: EnqueueRequest) -> EnqueueResult:
-        return self._run(lambda rows: _enqueue(rows, request))
+        return self._run(lambda rows: self._enqueue(rows, request))
 
     def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
         return self._run(lambda rows: _enqueue_many(rows, requests)) if requests else ()
@@ -58,7 +65,8 @@ class JobTransitions(RowBase):
                 return Settled(job=None, applied=False)
             attempt = rows.attempt(request.token)
             move = moves.requeue_lost(job, attempt, request, rows.now())
-            return Settled(job=_write(rows, job, attempt, move), applied=move.applied)
+            current, called = _write(rows, job, attempt, move)
+            return Settled(job=current, applied=move.applied, called=called)
 
         return self._run(write)
 
@@ -73,6 +81,22 @@ class JobTransitions(RowBase):
             return Settled(job=_redriven(rows, job, move.job, request.message), applied=True)
 
         return self._run(write)
+
+    def unpark(self, job_id: str) -> Settled:
+        def write(rows: Rows) -> Settled:
+            job = rows.job(job_id, lock=True)
+            if job is None or job.waits_for is None:
+                return Settled(job=job, applied=False)
+            place = rows.place(job.waits_for, job_id)
+            if place is None or not place.takes:
+                return Settled(job=job, applied=False)
+            current, _ = _write(rows, job, None, moves.unpark(job, rows.now()))
+            return Settled(job=current, applied=True)
+
+        return self._run(write)
+
+    def release_lock(self, key: str) -> Sequence[str]:
+        return self._run(lambda rows: locking.empty(rows, key))
 
     def record_progress(self, job_id: str, token: str, progress: Progress) -> bool:
         def write(rows: Rows) -> bool:
@@ -98,11 +122,44 @@ class JobTransitions(RowBase):
 
         return self._run(write)
 
-    def _start(self, rows: Rows, request: StartRequest) -> StartResult:
+    def _enqueue(self, rows: Rows, request: EnqueueRequest) -> EnqueueResult:
         job = rows.job(request.origin.job_id, lock=True)
+        move = moves.enqueue(job, request, rows.now())
+        if job is not None:
+            if move.job is not None:
+                rows.update_job(job, move.job)
+                if request.message is not None and not job.is_final:
+                    rows.set_message(job.id, request.message)
+            return EnqueueResult(job=move.job or job, created=False)
+        assert move.job is not None
+        new, taken = move.job, None
+        if new.keyed and request.published and not _is_due_later(rows, new):
+            taken = locking.look(rows, new, request.origin.claims)
+            new = _held_back(rows, new, request, taken)
+        if new.group_id is not None:
+            new = _joined(rows, new)
+        rows.insert_job(new, request.message)
+        events = self._count_end(rows, new) if new.is_final else ()
+        return EnqueueResult(
+            job=new,
+            created=True,
+            held_back=taken is not None and taken.blocked is not None,
+            events=events,
+            superseded=() if taken is None else taken.superseded,
+        )
+
+    def _start(self, rows: Rows, request: StartRequest) -> StartResult:
+        origin = request.origin
+        job = rows.job(origin.job_id, lock=True)
         known = rows.attempt(request.token) if job is not None and job.attempts else None
-        state = _state_of_groups(rows, job, request.origin)
+        state = _state_of_groups(rows, job, origin)
         move = moves.start(job, known, state, request, rows.now())
+        taken = locking.Taken()
+        if move.starts and move.job is not None and origin.claims:
+            taken = locking.take(rows, move.job if job is None else job, origin.claims)
+            if taken.blocked is not None:
+                move = _blocked(job, origin, taken, rows)
+        called = taken.called
         if move.job is None:
             current = job
         elif job is None:
@@ -110,6 +167,7 @@ class JobTransitions(RowBase):
         else:
             current = move.job
             rows.update_job(job, current)
+            called += locking.follow(rows, job, current)
         assert current is not None
         if move.applied and move.attempt is not None:
             rows.insert_attempt(move.attempt)
@@ -124,27 +182,30 @@ class JobTransitions(RowBase):
             refusal=move.refusal,
             settled=move.ends,
             events=events,
+            fences=taken.fences if move.applied or move.attempt is None else _fences(rows, current),
+            called=called,
+            superseded=taken.superseded,
         )
 
     def _retry(self, rows: Rows, request: RetryRequest) -> Settled:
         job, attempt, events = self._started(rows, request.start)
         move = moves.retry(job, attempt, request, rows.now())
-        current = _write(rows, job, attempt, move)
+        current, called = _write(rows, job, attempt, move)
         if move.applied and request.message is not None:
             rows.set_message(job.id, request.message)
-        return Settled(job=current, applied=move.applied, events=events)
+        return Settled(job=current, applied=move.applied, events=events, called=called)
 
     def _finish(self, rows: Rows, request: FinishRequest) -> Settled:
         job, attempt, events = self._started(rows, request.start)
         if attempt is None:
             return Settled(job=job, applied=False)
         move = moves.finish(job, attempt, request, rows.now())
-        current = _write(rows, job, attempt, move)
+        current, called = _write(rows, job, attempt, move)
         if move.applied and request.result is not None:
             rows.set_result(job.id, request.result)
         if move.ends:
             events += self._count_end(rows, current)
-        return Settled(job=current, applied=move.applied, events=events)
+        return Settled(job=current, applied=move.applied, events=events, called=called)
 
     def _settle(self, rows: Rows, request: SettleRequest) -> Settled:
         job = rows.job(request.origin.job_id, lock=True)
@@ -154,8 +215,12 @@ class JobTransitions(RowBase):
         move = moves.settle(job, attempt, request, rows.now())
         if not move.applied or move.job is None:
             return Settled(job=job, applied=False)
-        current = _insert_joined(rows, move.job) if job is None else _write(rows, job, attempt, move)
-        return Settled(job=current, applied=True, events=self._count_end(rows, current))
+        called: tuple[str, ...] = ()
+        if job is None:
+            current = _insert_joined(rows, move.job)
+        else:
+            current, called = _write(rows, job, attempt, move)
+        return Settled(job=current, applied=True, events=self._count_end(rows, current), called=called)
 
     def _started(
         self, rows: Rows, request: StartRequest
@@ -164,7 +229,9 @@ class JobTransitions(RowBase):
         job = rows.job(request.origin.job_id, lock=True)
         if job is not None:
             attempt = rows.attempt(request.token)
-            if attempt is not None or job.is_final or job.token is not None:
+            known = attempt is not None or job.is_final or job.token is not None
+            # A body that claims keys never runs without having asked, so this is of no attempt of ours.
+            if known or job.state is JobState.WAITING:
                 return job, attempt, ()
         # The body has run, so no guard may refuse it any more.
         move = moves.force_start(job, request, rows.now())
@@ -192,19 +259,38 @@ class JobTransitions(RowBase):
         return self._write_change(rows, group, grouping.count_end(group, job, rows.now(), filling=filling))
 
 
-def _enqueue(rows: Rows, request: EnqueueRequest) -> EnqueueResult:
-    job = rows.job(request.origin.job_id, lock=True)
-    move = moves.enqueue(job, request, rows.now())
-    if job is not None:
-        if move.job is not None:
-            rows.update_job(job, move.job)
-            if request.message is not None and not job.is_final:
-                rows.set_message(job.id, request.message)
-        return EnqueueResult(job=move.job or job, created=False)
-    assert move.job is not None
-    new = _joined(rows, move.job) if move.job.group_id is not None else move.job
-    rows.insert_job(new, request.message)
-    return EnqueueResult(job=new, created=True)
+def _is_due_later(rows: Rows, job: JobRecord) -> bool:
+    # Who has the key now says nothing about then: that is decided at the start.
+    return job.eta is not None and job.eta > rows.now()
+
+
+def _held_back(rows: Rows, job: JobRecord, request: EnqueueRequest, taken: locking.Taken) -> JobRecord:
+    """A new job as it is recorded if a key that it claims is taken. Raises Overlapping."""
+    if taken.blocked is None:
+        return job
+    if taken.blocked.on_conflict is OnConflict.RAISE:
+        raise Overlapping(
+            f"task {job.task} is not dispatched: job {taken.blocked_by} has the lock {taken.blocked.key!r}",
+            taken.blocked.key,
+            taken.blocked_by,
+        )
+    held = _blocked(None, request.origin, taken, rows).job
+    assert held is not None
+    return held.evolve(enqueued_at=job.enqueued_at)
+
+
+def _blocked(job: JobRecord | None, origin: Origin, taken: locking.Taken, rows: Rows) -> moves.Move:
+    assert taken.blocked is not None
+    if taken.parked:
+        return moves.park(job, origin, taken.blocked.key, taken.blocked_by, rows.now())
+    return moves.skip(job, origin, taken.blocked_by, rows.now())
+
+
+def _fences(rows: Rows, job: JobRecord) -> tuple[tuple[str, int], ...]:
+    """The fences of an attempt that was opened by an earlier call of the same start."""
+    if not job.keyed:
+        return ()
+    return tuple((place.key, place.fence) for place in rows.places_of(job.id) if place.fence is not None)
 
 
 def _enqueue_many(rows: Rows, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
@@ -282,12 +368,17 @@ def _joined(rows: Rows, job: JobRecord) -> JobRecord:
     return job.evolve(generation=joined.generation)
 
 
-def _write(rows: Rows, job: JobRecord, attempt: Attempt | None, move: moves.Move) -> JobRecord:
+def _write(
+    rows: Rows, job: JobRecord, attempt: Attempt | None, move: moves.Move
+) -> tuple[JobRecord, tuple[str, ...]]:
+    """Write a move of a recorded job. Gives the job, and who is called because it left a key."""
+    called: tuple[str, ...] = ()
     if move.job is not None:
         rows.update_job(job, move.job)
+        called = locking.follow(rows, job, move.job)
     if move.attempt is not None and attempt is not None:
         rows.update_attempt(attempt, move.attempt)
-    return move.job or job
+    return move.job or job, called
 
 
 def _state_of_groups(rows: Rows, job: JobRecord | None, origin: Origin) -> GroupState | None:

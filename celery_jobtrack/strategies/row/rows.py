@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.event import Cause, EventRecord
     from celery_jobtrack.model.group import GroupRecord, Pauses, Totals
     from celery_jobtrack.model.job import Attempt, JobRecord
+    from celery_jobtrack.model.lock import LockRecord, Place
 
 
 class Conflict(Exception):
@@ -55,6 +56,27 @@ class Rows(Protocol):
 
     def count_members(self, group_id: str, first: int, last: int) -> Totals:
         """The members of the generations from ``first`` to ``last``, counted from the jobs themselves."""
+
+    def lock(self, key: str) -> LockRecord:
+        """A key's row, locked; it is made if nobody has claimed the key for a while."""
+
+    def update_lock(self, before: LockRecord, after: LockRecord) -> None: ...
+    def place(self, key: str, job_id: str) -> Place | None: ...
+    def places_of(self, job_id: str) -> Sequence[Place]: ...
+
+    def put_place(self, place: Place) -> None:
+        """Insert a place, or write over the one of this job at this key."""
+
+    def drop_place(self, place: Place) -> None: ...
+
+    def taken_places(self, key: str) -> Sequence[Place]:
+        """Of those who hold the key or are called, the longest standing first."""
+
+    def line(self, key: str) -> Sequence[Place]:
+        """Those who wait for the key, in their order."""
+
+    def first_in_line(self, key: str) -> Place | None:
+        """Whoever is next."""
 
     def recount_pauses(self, group: GroupRecord) -> tuple[Pauses, Pauses] | None:
         """Count anew the members that wait for a retry or are parked, where their number is kept.

@@ -1,7 +1,8 @@
 """The plain case of a transition as one statement, where the database can do that.
 
 Nearly every job starts and ends as it should: nobody cancels it, no other attempt is in its way, its group
-is running and has others outstanding. PostgreSQL looks at all that and writes it in one statement.
+is running and has others outstanding, it claims no key, or one at which nobody waits. PostgreSQL looks at
+all that and writes it in one statement.
 """
 
 from __future__ import annotations
@@ -74,11 +75,11 @@ class PlainCases(SqlBase):
         return super().record_progress(job_id, token, progress)
 
     def _enqueue_plainly(self, request: EnqueueRequest) -> EnqueueResult | None:
-        if self._plain is None or not request.published:
+        origin = request.origin
+        if self._plain is None or not request.published or len(origin.claims) > 1:
             return None
         statements, values = self._plain
-        is_member, is_tagged = request.origin.group_id is not None, bool(request.origin.tags)
-        statement = (statements.enqueue_member if is_member else statements.enqueue)[is_tagged]
+        statement = statements.enqueue[origin.group_id is not None, bool(origin.claims), bool(origin.tags)]
         row = self._written(statement, values.enqueue(request))
         if row is None:
             return None
@@ -89,7 +90,8 @@ class PlainCases(SqlBase):
         if self._plain is None or not requests:
             return ()
         statements, values = self._plain
-        statement = statements.enqueue_many[requests[0].origin.group_id is not None]
+        is_keyed = any(request.origin.claims for request in requests)
+        statement = statements.enqueue_many[requests[0].origin.group_id is not None, is_keyed]
         given = {**values.enqueue_many(requests), **self._clock.parameters()}
         try:
             with self.transaction() as rows:
@@ -103,50 +105,57 @@ class PlainCases(SqlBase):
         ]
 
     def _start_plainly(self, request: StartRequest) -> StartResult | None:
-        if self._plain is None or request.origin.within:
+        claims = request.origin.claims
+        if self._plain is None or request.origin.within or len(claims) > 1:
             return None
         statements, values = self._plain
         row = self._started_row(statements, request, values.start(request))
         if row is None:
             return None
-        result = StartResult(job=lambda: values.job(row), attempt=lambda: _opened(result.job, request))
+        result = StartResult(
+            job=lambda: values.job(row),
+            attempt=lambda: _opened(result.job, request),
+            fences=((claims[0].key, row[-1]),) if claims else (),
+        )
         return result
 
     def _started_row(
         self, statements: PlainStatements, request: StartRequest, given: dict[str, Any]
     ) -> Sequence[Any] | None:
         """A member that was retried probably waits for that, but it may have been queued again since."""
+        if request.origin.claims:
+            return self._written(statements.start_keyed, given)
         row = None
         if request.origin.retries > 0 and request.origin.group_id is not None:
             row = self._written(statements.start_again, given)
         return row or self._written(statements.start, given)
 
     def _finish_plainly(self, request: FinishRequest) -> Settled | None:
-        state = STATE_AFTER[request.outcome]
-        if self._plain is None or not state.is_final or request.result is not None:
+        state, origin = STATE_AFTER[request.outcome], request.start.origin
+        if self._plain is None or not state.is_final or request.result is not None or len(origin.claims) > 1:
             return None
         statements, values = self._plain
+        endings = statements.finish_keyed if origin.claims else statements.finish
         given = values.finish(request)
-        group_id = request.start.origin.group_id
-        if group_id is None:
-            row = self._written(statements.finish[state], given)
+        if origin.group_id is None:
+            row = self._written(endings.alone[state], given)
         else:
-            row = self._finish_member_plainly(statements, state, group_id, given)
+            row = self._finish_member_plainly(endings, state, origin.group_id, given)
         if row is None:
             return None
         # The error as it was given: the row's has its unprintable parts written out.
         return Settled(job=lambda: values.job(row).evolve(error=request.error), applied=True)
 
     def _finish_member_plainly(
-        self, statements: PlainStatements, state: JobState, group_id: str, given: dict[str, Any]
+        self, endings: Endings, state: JobState, group_id: str, given: dict[str, Any]
     ) -> Sequence[Any] | None:
         """In a tally where the group was last seen to have some; otherwise in its row, which tells that."""
         if group_id in self._tallied:
-            row = self._written(statements.finish_tallied[state], given)
+            row = self._written(endings.tallied[state], given)
             if row is not None:
                 return row
             self._tallied.discard(group_id)
-        row = self._written(statements.finish_member[state], given)
+        row = self._written(endings.member[state], given)
         if row is not None:
             is_tallied, is_crowded = row[-2:]
             if is_crowded and not is_tallied:
@@ -211,6 +220,6 @@ def _opened(job: JobRecord, request: StartRequest) -> Attempt:
 
 
 if TYPE_CHECKING:
-    from celery_jobtrack.strategies.sql.plain_statements import PlainStatement
+    from celery_jobtrack.strategies.sql.plain_statements import Endings, PlainStatement
 
     _Plain = tuple[PlainStatements, PlainValues]

@@ -7,7 +7,8 @@ algorithm over locked rows decides every other case.
 At READ COMMITTED a statement finds rows as they were when it began, waits for whoever holds one, and
 looks at the guards once more on what that one left. That holds for the row that is updated or locked,
 not for others that the statement reads: what is read of those must be such that it cannot become wrong
-while the row is waited for. Rows are locked in the order job, group, as everywhere.
+while the row is waited for. Rows are locked in the order job, key, group, as everywhere; what is done at a
+key stands in ``plain_claims.py``.
 
 Plans are made once for each connection, by what PostgreSQL knows of the tables then, which may be nothing.
 So the guards are put such that only the unique indexes can serve: by that on states, which costs the same
@@ -18,9 +19,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
+from celery_jobtrack.model.lock import HIGHEST_PRIORITY
 from celery_jobtrack.model.state import FINAL, JobState
+from celery_jobtrack.strategies.sql import plain_claims as claims
 from celery_jobtrack.strategies.sql.clock import POSTGRESQL_NOW
 from celery_jobtrack.strategies.sql.pauses import RESUME, SLOTS
 from celery_jobtrack.strategies.sql.tallies import GATHER, OPEN, Crowd
@@ -52,6 +56,18 @@ class PlainStatement:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endings:
+    """The ends of attempts that end their jobs, by the job's state then."""
+
+    alone: Mapping[JobState, PlainStatement]
+    """For jobs without a group."""
+    member: Mapping[JobState, PlainStatement]
+    """For members of a group."""
+    tallied: Mapping[JobState, PlainStatement]
+    """For members of a group that has tallies."""
+
+
 class PlainStatements:
     """The statements of one namespace; their parameters are named as the columns."""
 
@@ -62,42 +78,64 @@ class PlainStatements:
             "attempts": schema.attempts.name,
             "groups": schema.groups.name,
             "tallies": schema.tallies.name,
+            "locks": schema.locks.name,
+            "places": schema.places.name,
             "pauses": schema.pauses.name,
             "pause_slots": str(SLOTS),
             **{name: str(value) for name, value in asdict(crowd or Crowd()).items()},
+            "highest_priority": str(HIGHEST_PRIORITY),
             "job": ", ".join(column.name for column in maps.job.columns),
             "now": _NOW,
         }
-        self.start = self._named(_START, which=_NOT_PAUSED, resumed="")
+        self.start = self._start(_NOT_PAUSED, claims.NOT_TAKING)
         """For all but members of a group that wait for a retry."""
-        self.start_again = self._named(_START, which=_PAUSED, resumed=self._part(_RESUMED))
+        self.start_again = self._start(_PAUSED, claims.NOT_TAKING, resumed=_RESUMED)
         """For members of a group that wait for a retry."""
+        self.start_keyed = self._start(_NOT_PAUSED, claims.TAKING)
+        """For jobs that claim one key, but for members of a group that wait for a retry."""
         self.progress = self._named(_PROGRESS)
-        self.finish = {state: self._named(_FINISH, **_ending(state)) for state in FINAL}
-        """By the state in which the job ends; for jobs without a group."""
-        self.finish_member = {state: self._named(_FINISH_MEMBER, **_ending(state)) for state in FINAL}
-        """By the state in which the job ends; for members of a group."""
-        self.finish_tallied = {state: self._named(_FINISH_TALLIED, **_ending(state)) for state in FINAL}
-        """By the state in which the job ends; for members of a group that has tallies."""
-        self.enqueue = self._enqueue(_ALONE, tagged=False), self._enqueue(_ALONE, tagged=True)
-        """Without and with tags; for jobs without a group."""
-        self.enqueue_member = self._enqueue(_JOINING, tagged=False), self._enqueue(_JOINING, tagged=True)
-        """Without and with tags; for members of a group."""
-        self.enqueue_many = self._enqueue_many(_ALL_ALONE), self._enqueue_many(_ALL_JOINING)
-        """For jobs without a group, and for members of one."""
+        self.finish = self._endings(claims.NOT_LEAVING)
+        self.finish_keyed = self._endings(claims.LEAVING)
+        """For jobs that claim one key."""
+        self.enqueue = {
+            (member, keyed, tagged): self._enqueue(member=member, keyed=keyed, tagged=tagged)
+            for member, keyed, tagged in product((False, True), repeat=3)
+        }
+        """By whether the job has a group, one key, and tags."""
+        self.enqueue_many = {
+            (member, keyed): self._enqueue_many(member=member, keyed=keyed)
+            for member, keyed in product((False, True), repeat=2)
+        }
+        """By whether the jobs have a group, and whether any of them claims keys."""
         self.open_tallies = self._named(OPEN)
         self.gather_tallies = self._named(GATHER)
 
-    def _part(self, part: str) -> str:
-        return part.format(**self._names)
+    def _start(self, which: str, claiming: Mapping[str, str], resumed: str = "") -> PlainStatement:
+        may_start = _MAY_START.format(**self._names, which=which).strip()
+        parts = self._parts({**claiming, "resumed": resumed}, may_start=may_start)
+        return self._named(_START, **parts)
 
-    def _enqueue_many(self, membership: Mapping[str, str]) -> PlainStatement:
-        parts = {name: self._part(part) for name, part in membership.items()}
-        return self._named(_ENQUEUE_MANY, **parts)
+    def _endings(self, claiming: Mapping[str, str]) -> Endings:
+        parts = self._parts(claiming, open=claiming["open"].format(**self._names))
+        of_state = [(state, {**parts, **_ending(state)}) for state in FINAL]
+        return Endings(
+            alone={state: self._named(_FINISH, **more) for state, more in of_state},
+            member={state: self._named(_FINISH_MEMBER, **more) for state, more in of_state},
+            tallied={state: self._named(_FINISH_TALLIED, **more) for state, more in of_state},
+        )
 
-    def _enqueue(self, membership: Mapping[str, str], *, tagged: bool) -> PlainStatement:
-        parts = {**membership, "filed": _FILED if tagged else ""}
-        return self._named(_ENQUEUE, **{name: self._part(part) for name, part in parts.items()})
+    def _enqueue(self, *, member: bool, keyed: bool, tagged: bool) -> PlainStatement:
+        looking = self._parts(claims.LOOKING if keyed else claims.NOT_LOOKING)
+        membership = self._parts(_JOINING if member else _ALONE, **looking)
+        filed = _FILED.format(**self._names) if tagged else ""
+        return self._named(_ENQUEUE, **looking, **membership, filed=filed)
+
+    def _enqueue_many(self, *, member: bool, keyed: bool) -> PlainStatement:
+        membership = self._parts(_ALL_JOINING if member else _ALL_ALONE)
+        return self._named(_ENQUEUE_MANY, **membership, **(claims.FILING if keyed else claims.NOT_FILING))
+
+    def _parts(self, parts: Mapping[str, str], **more: str) -> dict[str, str]:
+        return {name: part.format(**self._names, **more) for name, part in parts.items()}
 
     def _named(self, statement: str, **more: str) -> PlainStatement:
         text = statement.format(**self._names, **more).strip()
@@ -118,35 +156,39 @@ def _ending(state: JobState) -> dict[str, str]:
     }
 
 
-# Guards: the job is queued, no attempt is open, and neither the message's age nor a cancellation nor the
-# expiry is against it; the token is new; the job's group, if it has one, runs or has run.
-# Reads the group without locking it: a group that this job is a member of does not await its first start
-# again, and one that is being cancelled might as well have been cancelled a moment later.
-# Writes the job, inserts its attempt, and counts a member out of those that wait for a retry.
-# Returns the job.
-_START = """
-WITH started AS (
-    UPDATE {jobs} SET
-        state = 'STARTED', token = :token, attempts = attempts + 1,
-        retries = GREATEST(retries, :retries::integer), started_at = {now},
-        due_at = NULL, expiring_at = NULL,
-        progress_current = NULL, progress_total = NULL, progress_text = NULL,
-        error_type = NULL, error_message = NULL, error_traceback = NULL
-    WHERE id = :id AND ({which}) IS TRUE AND token IS NULL AND NOT cancel_requested
+_MAY_START = """
+    id = :id AND ({which}) IS TRUE AND token IS NULL AND NOT cancel_requested
         AND (run, retries) <= (:run::integer, :retries::integer)
         AND (expires_at IS NULL OR expires_at >= {now})
         AND (attempts = 0 OR NOT EXISTS (SELECT FROM {attempts} known WHERE known.token = :token))
         AND (group_id IS NULL
             OR (SELECT state FROM {groups} g WHERE g.id = {jobs}.group_id) IN ('RUNNING', 'COMPLETED'))
-    RETURNING {job}
+"""
+
+# Guards: the job is queued, no attempt is open, and neither the message's age nor a cancellation nor the
+# expiry is against it; the token is new; the job's group, if it has one, runs or has run.
+# Reads the group without locking it: a group that this job is a member of does not await its first start
+# again, and one that is being cancelled might as well have been cancelled a moment later.
+# Writes the job, inserts its attempt, and counts a member out of those that wait for a retry.
+# Returns the job, and the fence if it took a place at a key.
+_START = """
+WITH {taken}started AS (
+    UPDATE {jobs} SET
+        state = 'STARTED', token = :token, attempts = attempts + 1,
+        retries = GREATEST(retries, :retries::integer), started_at = {now},
+        due_at = NULL, expiring_at = NULL,
+        progress_current = NULL, progress_total = NULL, progress_text = NULL,
+        error_type = NULL, error_message = NULL, error_traceback = NULL{from_taken}
+    WHERE {guard}
+    RETURNING {job}{fence}
 ), opened AS (
     INSERT INTO {attempts}
         (token, job_id, number, worker_id, worker, pid, retries, run, started_at, reruns)
     SELECT :token, id, attempts, :worker_id, :worker, :pid::bigint, :retries::integer, run,
         started_at, :reruns::boolean
     FROM started
-){resumed}
-SELECT {job} FROM started
+){resumed}{placed}
+SELECT {job}{fence} FROM started
 """
 
 _NOT_PAUSED = "state = 'ENQUEUED' OR (state = 'RETRY' AND generation IS NULL)"
@@ -155,15 +197,14 @@ _RESUMED = f", resumed AS ({RESUME})"
 
 # Guards: this attempt is the open one, and the job has no group. A job that has a token is STARTED, and
 # the attempt with this token is open.
-# Writes the job and its attempt.
-# Returns the job.
+# Writes the job and its attempt. Returns the job.
 _FINISH = """
-WITH ended AS (
+WITH {open_alone}ended AS (
     UPDATE {jobs} SET
         state = '{state}', reason = :reason, token = NULL, copy_waiting = FALSE, finished_at = {now},
         error_type = :error_type, error_message = :error_message,
-        error_traceback = :error_traceback{message}
-    WHERE id = :id AND token = :token AND group_id IS NULL
+        error_traceback = :error_traceback{message}{from_held}
+    WHERE id = :id AND token = :token AND group_id IS NULL AND {keyed}
     RETURNING {job}
 ), closed AS (
     UPDATE {attempts} SET
@@ -171,7 +212,7 @@ WITH ended AS (
         error_type = ended.error_type, error_message = ended.error_message,
         error_traceback = ended.error_traceback
     FROM ended WHERE {attempts}.token = :token
-)
+){left}
 SELECT {job} FROM ended
 """
 
@@ -182,13 +223,9 @@ SELECT {job} FROM ended
 # Writes the group, the job and its attempt. Returns the job, whether the group has tallies, and whether it
 # has so many outstanding that it should.
 _FINISH_MEMBER = """
-WITH open AS MATERIALIZED (
-    SELECT group_id, generation FROM {jobs}
-    WHERE id = :id AND token = :token
-    FOR UPDATE
-), counted AS (
+WITH {open}counted AS (
     UPDATE {groups} SET {counter} = {counter} + 1, idle_since = NULL
-    FROM open
+    FROM open{and_held}
     WHERE {groups}.id = open.group_id AND completed_at IS NULL
         AND open.generation BETWEEN {groups}.base_generation AND {groups}.generation
         AND total - succeeded - failed - revoked - skipped - reserved > 1 AND progress_every = 0{guard}
@@ -208,7 +245,7 @@ WITH open AS MATERIALIZED (
         error_type = ended.error_type, error_message = ended.error_message,
         error_traceback = ended.error_traceback
     FROM ended WHERE {attempts}.token = :token
-)
+){left}
 SELECT {job}, is_tallied, is_crowded FROM ended
 """
 
@@ -216,12 +253,8 @@ SELECT {job}, is_tallied, is_crowded FROM ended
 # that has room, and the job is not the first that fails. The tally's row is locked after the job's.
 # Writes the tally, the job and its attempt. Returns the job.
 _FINISH_TALLIED = """
-WITH open AS MATERIALIZED (
-    SELECT group_id, generation FROM {jobs}
-    WHERE id = :id AND token = :token
-    FOR UPDATE
-), tally AS MATERIALIZED (
-    SELECT group_id, slot FROM {tallies} JOIN open USING (group_id)
+WITH {open}tally AS MATERIALIZED (
+    SELECT group_id, slot FROM {tallies} JOIN open USING (group_id){and_held}
     WHERE room > 0 AND open.generation BETWEEN {tallies}.base_generation AND {tallies}.generation{tally_guard}
     ORDER BY (slot + PG_BACKEND_PID()) % {slots} LIMIT 1
     FOR UPDATE OF {tallies} SKIP LOCKED
@@ -243,7 +276,7 @@ WITH open AS MATERIALIZED (
         error_type = ended.error_type, error_message = ended.error_message,
         error_traceback = ended.error_traceback
     FROM ended WHERE {attempts}.token = :token
-)
+){left}
 SELECT {job} FROM ended
 """
 
@@ -265,11 +298,11 @@ WITH {joined}recorded AS (
     INSERT INTO {jobs}
         (id, task, state, queue, priority, group_id, generation, retries, max_retries, run, attempts,
         root_id, parent_id, enqueued_at, published_at, copies, eta, expires_at, due_at, expiring_at,
-        cancel_requested, copy_waiting, tags, args, kwargs, message)
+        cancel_requested, copy_waiting, tags, args, kwargs, message{keyed_column})
     SELECT :id, :task, 'ENQUEUED', :queue, :priority::integer, {membership}, :retries::integer,
         :max_retries::integer, :run::integer, 0, :root_id, :parent_id, now.at, now.at, 0, :eta::bigint,
         :expires_at::bigint, GREATEST(now.at, :eta::bigint), :expires_at::bigint,
-        FALSE, FALSE, :tags, :args, :kwargs, :message::bytea
+        FALSE, FALSE, :tags, :args, :kwargs, :message::bytea{keyed_value}
     FROM {source}
     RETURNING seq, enqueued_at, generation
 ){filed}
@@ -279,7 +312,7 @@ SELECT enqueued_at, generation FROM recorded
 _ALONE = {
     "joined": "",
     "membership": "NULL, NULL::bigint",
-    "source": "(SELECT {now} AS at) now ON CONFLICT (id) DO NOTHING",
+    "source": "(SELECT {now} AS at) now WHERE {room} ON CONFLICT (id) DO NOTHING",
 }
 
 # Guards: the group takes members and its generation is not over; the id is new, as far as one can see
@@ -290,7 +323,7 @@ _JOINING = {
         total = total + 1, idle_since = NULL,
         next_check_at = COALESCE(next_check_at, {now} + ROUND(time_to_check * 1000000)::bigint)
     WHERE id = :group_id AND state <> 'CANCELLED' AND completed_at IS NULL
-        AND NOT EXISTS (SELECT FROM {jobs} known WHERE known.id = :id)
+        AND NOT EXISTS (SELECT FROM {jobs} known WHERE known.id = :id) AND {room}
     RETURNING generation
 ), """,
     "membership": ":group_id, joined.generation",
@@ -312,10 +345,10 @@ WITH {seen}added AS (
         :ids::text[], :tasks::text[], :queues::text[], :priorities::integer[], :retries::integer[],
         :max_retries::integer[], :runs::integer[], :root_ids::text[], :parent_ids::text[], :etas::bigint[],
         :expiries::bigint[], :published::boolean[], :tag_lists::text[], :args::text[], :kwargs::text[],
-        :messages::bytea[]
+        :messages::bytea[]{keyed_array}
     ) WITH ORDINALITY AS new(
         id, task, queue, priority, retries, max_retries, run, root_id, parent_id, eta, expires_at, published,
-        tags, args, kwargs, message, number
+        tags, args, kwargs, message{keyed_column}, number
     )
 ), moment AS MATERIALIZED (
     SELECT {now} AS at
@@ -323,12 +356,12 @@ WITH {seen}added AS (
     INSERT INTO {jobs}
         (id, task, state, queue, priority, group_id, generation, retries, max_retries, run, attempts,
         root_id, parent_id, enqueued_at, published_at, copies, eta, expires_at, due_at, expiring_at,
-        cancel_requested, copy_waiting, tags, args, kwargs, message)
+        cancel_requested, copy_waiting, tags, args, kwargs, message{keyed_column})
     SELECT added.id, added.task, 'ENQUEUED', added.queue, added.priority, {membership}, added.retries,
         added.max_retries, added.run, 0, added.root_id, added.parent_id, moment.at,
         CASE WHEN added.published THEN moment.at END, 0, added.eta, added.expires_at,
         CASE WHEN added.published THEN GREATEST(moment.at, added.eta) END, added.expires_at,
-        FALSE, FALSE, added.tags, added.args, added.kwargs, added.message
+        FALSE, FALSE, added.tags, added.args, added.kwargs, added.message{keyed_value}
     FROM added, {source}
     ORDER BY added.number
     ON CONFLICT (id) DO NOTHING

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Dialect
 
     from celery_jobtrack.model.job import JobRecord, Progress
+    from celery_jobtrack.model.lock import Claim
     from celery_jobtrack.model.requests import EnqueueRequest, FinishRequest, StartRequest
     from celery_jobtrack.strategies.sql.records import RecordMaps
     from celery_jobtrack.strategies.sql.schema import Schema
@@ -57,6 +58,8 @@ class PlainValues:
         values["message"] = request.message
         if origin.tags:
             values["labels"] = [self._labels(tag) for tag in dict.fromkeys(origin.tags)]
+        if origin.claims:
+            values.update(self._claim(origin.claims[0]))
         return values
 
     def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> dict[str, Any]:
@@ -72,6 +75,8 @@ class PlainValues:
         values["runs"] = [origin.run for origin in origins]
         values["published"] = [request.published for request in requests]
         values["messages"] = [request.message for request in requests]
+        if any(origin.claims for origin in origins):
+            values["keyed"] = [bool(origin.claims) for origin in origins]
         labels = [
             (job_id, self._labels(tag))
             for job_id, origin in zip(ids, origins, strict=True)
@@ -84,7 +89,7 @@ class PlainValues:
 
     def start(self, request: StartRequest) -> dict[str, Any]:
         origin, worker = request.origin, request.worker
-        return {
+        values = {
             "id": self._key(origin.job_id),
             "token": self._key(request.token),
             "worker_id": self._key(worker.id),
@@ -94,10 +99,13 @@ class PlainValues:
             "run": origin.run,
             "reruns": request.reruns,
         }
+        if origin.claims:
+            values.update(self._claim(origin.claims[0]))
+        return values
 
     def finish(self, request: FinishRequest) -> dict[str, Any]:
-        error = request.error
-        return {
+        error, claims = request.error, request.start.origin.claims
+        values = {
             "id": self._key(request.start.origin.job_id),
             "token": self._key(request.start.token),
             "outcome": request.outcome.value,
@@ -105,6 +113,16 @@ class PlainValues:
             "error_type": None if error is None else self._text(error.type),
             "error_message": None if error is None else self._text(error.message),
             "error_traceback": None if error is None else self._text(error.traceback),
+        }
+        if claims:
+            values["key"] = self._key(claims[0].key)
+        return values
+
+    def _claim(self, claim: Claim) -> dict[str, Any]:
+        return {
+            "key": self._key(claim.key),
+            "limit": claim.limit,
+            "across_retries": claim.across_retries,
         }
 
     def progress(self, job_id: str, token: str, progress: Progress) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from sqlalchemy import insert
 
 from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import Totals
+from celery_jobtrack.model.lock import new_lock
 from celery_jobtrack.model.state import FINAL, EventKind, JobState
+from celery_jobtrack.strategies.row.rows import Conflict
 from celery_jobtrack.strategies.sql.driver import DriverConnection
 from celery_jobtrack.strategies.sql.pauses import COUNTED_AS, PauseChanges, pauses_in
 from celery_jobtrack.strategies.sql.schema import ENDED
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.event import Cause
     from celery_jobtrack.model.group import GroupRecord, Pauses
     from celery_jobtrack.model.job import Attempt, JobRecord
+    from celery_jobtrack.model.lock import LockRecord, Place
     from celery_jobtrack.strategies.sql.clock import Clock
     from celery_jobtrack.strategies.sql.plain_statements import PlainStatement
     from celery_jobtrack.strategies.sql.schema import Schema
@@ -166,6 +169,49 @@ class SqlRows:
             if state in FINAL:
                 totals = totals.counting(state, by=count)
         return totals
+
+    def lock(self, key: str) -> LockRecord:
+        found = self._locked_lock(key)
+        if found is None:
+            # Of two who find none, one waits for the other's row, which is there then.
+            self._driver.write(self._sql.make_lock, self._maps.lock.dump(new_lock(key, self.now())))
+            found = self._locked_lock(key)
+        if found is None:
+            raise Conflict(f"the lock {key!r} was pruned meanwhile")
+        return found
+
+    def _locked_lock(self, key: str) -> LockRecord | None:
+        row = self._one(self._sql.locked_lock, of_key=key)
+        return None if row is None else self._maps.lock.load(row)
+
+    def update_lock(self, before: LockRecord, after: LockRecord) -> None:
+        self._update(self._schema.locks, before.key, self._maps.lock.changes(before, after))
+
+    def place(self, key: str, job_id: str) -> Place | None:
+        row = self._one(self._sql.place, of_key=key, of_job_id=job_id)
+        return None if row is None else self._maps.place.load(row)
+
+    def places_of(self, job_id: str) -> Sequence[Place]:
+        return self._places(self._sql.places_of, of_job_id=job_id)
+
+    def put_place(self, place: Place) -> None:
+        self._driver.write(self._sql.put_place, self._maps.place.dump(place))
+
+    def drop_place(self, place: Place) -> None:
+        self._driver.write(self._sql.drop_place, {"of_key": place.key, "of_job_id": place.job_id})
+
+    def taken_places(self, key: str) -> Sequence[Place]:
+        return self._places(self._sql.taken_places, of_key=key)
+
+    def line(self, key: str) -> Sequence[Place]:
+        return self._places(self._sql.line, of_key=key)
+
+    def first_in_line(self, key: str) -> Place | None:
+        row = self._one(self._sql.first_in_line, of_key=key)
+        return None if row is None else self._maps.place.load(row)
+
+    def _places(self, statement: Select[Any], **parameters: Any) -> list[Place]:
+        return [self._maps.place.load(row) for row in self._driver.all(statement, parameters)]
 
     def recount_pauses(self, group: GroupRecord) -> tuple[Pauses, Pauses] | None:
         members = {"of_group_id": group.id, "first": group.base_generation, "last": group.generation}

@@ -3,7 +3,8 @@
 Some columns hold nothing of their own; ``records.py`` derives them. They are null wherever nobody looks for
 the row, so that an index on them stays as small as what is due, also on MySQL, which has no partial indexes:
 ``jobs.due_at`` and ``jobs.expiring_at`` while a job is queued, ``events.pending`` until an event is
-delivered. ``groups.progress_every`` tells statements what the callbacks want. ``tallies`` and
+delivered. ``groups.progress_every`` tells statements what the callbacks want; ``places.precedence`` is the
+priority the other way round, so that the line of a key is in the order of an index. ``tallies`` and
 ``groups.reserved`` are explained in ``tallies.py``, ``pauses`` in ``pauses.py``.
 """
 
@@ -27,6 +28,7 @@ from sqlalchemy import (
 )
 
 from celery_jobtrack.errors import ConfigurationError
+from celery_jobtrack.model.lock import Standing
 from celery_jobtrack.model.state import (
     EventKind,
     GroupOutcome,
@@ -50,7 +52,7 @@ from celery_jobtrack.strategies.sql.types import (
 if TYPE_CHECKING:
     from sqlalchemy.schema import SchemaItem
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The version that this code writes; the newest of ``migrations/versions``."""
 
 MYSQL_OPTIONS: dict[str, Any] = {
@@ -62,6 +64,9 @@ MYSQL_OPTIONS: dict[str, Any] = {
 NOT_SUCCEEDED = "state <> 'SUCCESS'"
 """The condition of the index by state. Queries repeat it word for word, or SQLite does not see that it
 holds: nearly all jobs of a full store succeeded, and those are found by ``seq`` as fast."""
+
+MARKED = "standing IN ('called', 'superseded')"
+"""The condition of the index of those who are about to move. Queries repeat it for the same reason."""
 
 
 def table_prefix(namespace: str) -> str:
@@ -94,6 +99,8 @@ class Schema:
         self.events = self._events()
         self.workers = self._workers()
         self.leases = self._leases()
+        self.locks = self._locks()
+        self.places = self._places()
 
     def _table(self, name: str, *parts: SchemaItem, **options: Any) -> Table:
         return Table(self.prefix + name, self.metadata, *parts, **MYSQL_OPTIONS, **options)
@@ -108,7 +115,8 @@ class Schema:
         return UniqueConstraint(*columns, name=f"uq_{self.prefix}{table}_{name}")
 
     def _jobs(self) -> Table:
-        # What is long comes last: SQLite reads a row only as far as the last column asked for.
+        # What is long comes last: SQLite reads a row only as far as the last column asked for. But a flag and
+        # a null are in the row's head, and cost nothing behind it.
         jobs = self._table(
             "jobs",
             _seq(),
@@ -149,6 +157,9 @@ class Schema:
             Column("kwargs", FreeText),
             Column("message", BLOB),
             Column("result", BLOB),
+            Column("keyed", Boolean, nullable=False, server_default=false()),
+            Column("waits_for", Key),
+            Column("blocked_by", Key),
             self._unique("jobs", "id", "id"),
         )
         self._index(jobs, "state", "state", "seq", where=NOT_SUCCEEDED)
@@ -322,6 +333,39 @@ class Schema:
             Column("until", Moment, nullable=False),
             PrimaryKeyConstraint("name", name=f"pk_{self.prefix}leases"),
         )
+
+    def _locks(self) -> Table:
+        # No index but the key's: a row that no index is about is written anew in its own page.
+        return self._table(
+            "locks",
+            Column("key", Key, nullable=False),
+            Column("limit", Integer, nullable=False),
+            Column("taken", Integer, nullable=False),
+            Column("waiting", Integer, nullable=False),
+            Column("fence", BigInteger, nullable=False),
+            Column("rejected", BigInteger, nullable=False),
+            Column("touched_at", Moment, nullable=False),
+            PrimaryKeyConstraint("key", name=f"pk_{self.prefix}locks"),
+        )
+
+    def _places(self) -> Table:
+        places = self._table(
+            "places",
+            Column("key", Key, nullable=False),
+            Column("job_id", Key, nullable=False),
+            Column("standing", Name(Standing), nullable=False),
+            Column("fence", BigInteger),
+            Column("since", Moment, nullable=False),
+            Column("priority", Integer, nullable=False),
+            Column("precedence", Integer, nullable=False),
+            Column("recorded_at", Moment, nullable=False),
+            Column("across_retries", Boolean, nullable=False),
+            PrimaryKeyConstraint("key", "job_id", name=f"pk_{self.prefix}places"),
+        )
+        self._index(places, "job", "job_id")
+        self._index(places, "line", "key", "standing", "precedence", "recorded_at", "job_id")
+        self._index(places, "marked", "standing", "since", "job_id", where=MARKED)
+        return places
 
 
 ENDED = ("succeeded", "failed", "revoked", "skipped")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Text, bindparam, delete, exists, func, insert, literal_column, select, text, update
 from sqlalchemy import true as sql_true
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from celery_jobtrack.model.lock import Standing
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.strategies.sql.pauses import add_pauses, compared_pauses, drop_pauses
 from celery_jobtrack.strategies.sql.plain_statements import PlainStatements
@@ -102,6 +103,7 @@ class Statements:
             of_group, of_filler | (fillers.c.until <= bindparam("now"))
         )
 
+        self._locks_and_places(schema, dialect)
         self.insert_event = insert(events).inline()
         self.event = select(*maps.event.columns).where(events.c.id == bindparam("of_id"))
         self.first_pending_event = (
@@ -138,6 +140,7 @@ class Statements:
             groups: groups.c.id,
             events: events.c.id,
             attempts: attempts.c.token,
+            schema.locks: schema.locks.c.key,
         }
         self.compiled: dict[tuple[Executable, tuple[str, ...]], Compiled] = {}
         """What ``DriverConnection`` has compiled of them."""
@@ -160,6 +163,28 @@ class Statements:
         )
         """Locks a group's row to the end of the transaction; how much of it is reserved for tallies follows
         its columns, and the server's clock is the last one."""
+
+    def _locks_and_places(self, schema: Schema, dialect: str) -> None:
+        maps, locks, places = self.maps, schema.locks, schema.places
+        of_key: ColumnElement[str] = bindparam("of_key")
+        self.locked_lock = select(*maps.lock.columns).where(locks.c.key == of_key).with_for_update()
+        """Locks a key's row to the end of the transaction; no row comes for a key that is new."""
+        self.make_lock = insert_if_absent(locks, dialect)
+
+        at_key = places.c.key == of_key
+        of_job = places.c.job_id == bindparam("of_job_id")
+        place = select(*maps.place.columns)
+        self.place = place.where(at_key, of_job)
+        self.places_of = place.where(of_job)
+        self.put_place = insert_or_replace(places, dialect)
+        self.drop_place = delete(places).where(at_key, of_job)
+        self.taken_places = place.where(
+            at_key, in_standings(places.c.standing, (Standing.CALLED, Standing.HOLDING))
+        ).order_by(places.c.since, places.c.job_id)
+        self.line = place.where(at_key, in_standings(places.c.standing, (Standing.WAITING,))).order_by(
+            places.c.precedence, places.c.recorded_at, places.c.job_id
+        )
+        self.first_in_line = self.line.limit(literal_column("1"))
 
     def update(self, table: Table, columns: Iterable[str]) -> Update:
         """Writes some columns of the row that ``of_it`` identifies; the same statement every time."""
@@ -204,6 +229,12 @@ def in_states(column: ColumnElement[Any], states: Iterable[JobState | GroupState
     return column.in_([literal_column(f"'{state.value}'", Text) for state in sorted(states)])
 
 
+def in_standings(column: ColumnElement[Any], standings: Sequence[Standing]) -> ColumnElement[bool]:
+    """The same for standings; a single one is compared alone, so that its index gives an order."""
+    values = [literal_column(f"'{standing.value}'", Text) for standing in standings]
+    return column == values[0] if len(values) == 1 else column.in_(values)
+
+
 def insert_if_absent(table: Table, dialect: str) -> Insert:
     """Inserts a row; its ``rowcount`` is 0 when a row with the same key is there already."""
     if dialect == "mysql":
@@ -214,3 +245,17 @@ def insert_if_absent(table: Table, dialect: str) -> Insert:
         statement = sqlite.insert(table).on_conflict_do_nothing()
     # Without the option SQLAlchemy does not ask how many rows an INSERT wrote.
     return statement.inline().execution_options(preserve_rowcount=True)
+
+
+def insert_or_replace(table: Table, dialect: str) -> Insert:
+    """Inserts a row, or writes every column of the one with the same primary key."""
+    others = [column.name for column in table.columns if not column.primary_key]
+    if dialect == "mysql":
+        ours = mysql.insert(table)
+        statement: Insert = ours.on_duplicate_key_update({name: ours.inserted[name] for name in others})
+    else:
+        known = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+        statement = known.on_conflict_do_update(
+            index_elements=list(table.primary_key), set_={name: known.excluded[name] for name in others}
+        )
+    return statement.inline()

@@ -18,6 +18,7 @@ from celery_jobtrack.testing.contract.filling import FillingContract
 from celery_jobtrack.testing.contract.generations import GenerationContract
 from celery_jobtrack.testing.contract.groups import GroupContract
 from celery_jobtrack.testing.contract.listing import ListingContract
+from celery_jobtrack.testing.contract.locking import LockContract
 from celery_jobtrack.testing.contract.names import NameContract
 from celery_jobtrack.testing.contract.nesting import NestingContract
 from celery_jobtrack.testing.contract.outcomes import OutcomeContract
@@ -59,6 +60,7 @@ class StoreContract(
     OutcomeContract,
     ReopenContract,
     ResultContract,
+    LockContract,
     NestingContract,
     ConcurrencyContract,
     ContentionContract,

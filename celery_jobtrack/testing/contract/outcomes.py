@@ -149,7 +149,8 @@ class OutcomeContract:
         assert failed == [(1, "a"), (2, "b")]
         assert (the_group(store).first_failure, the_group(store).outcome) == (None, GroupOutcome.SUCCEEDED)
 
-    def test_failure_that_was_made_good_is_none(self, store: Store, clock: Clock) -> None:
+    def test_failure_that_was_told_is_not_taken_back(self, store: Store, clock: Clock) -> None:
+        """One generation never has both: whoever was told of the failure is not told of success."""
         batch(store, callbacks=CATCH)
         enqueue_many(store, "ab", group_id="g")
         store.seal_group("g")
@@ -157,7 +158,17 @@ class OutcomeContract:
         assert redrive(store, "a").applied
         run(store, "a", group_id="g", run=2)
         run(store, "b", group_id="g")
-        assert told(store, clock) == [(STARTED, None), (FAILED, "a"), (COMPLETED, GroupOutcome.SUCCEEDED)]
+        assert told(store, clock) == [(STARTED, None), (FAILED, "a"), (COMPLETED, GroupOutcome.FAILED)]
+
+    def test_failure_that_nobody_was_told_of_can_be_made_good(self, store: Store, clock: Clock) -> None:
+        batch(store)
+        enqueue_many(store, "ab", group_id="g")
+        store.seal_group("g")
+        run(store, "a", Outcome.FAILURE, group_id="g")
+        assert redrive(store, "a").applied
+        run(store, "a", group_id="g", run=2)
+        run(store, "b", group_id="g")
+        assert told(store, clock) == [(STARTED, None), (COMPLETED, GroupOutcome.SUCCEEDED)]
 
     def test_abandoned_dispatch_is_a_failure_that_is_told(self, store: Store, clock: Clock) -> None:
         batch(store, callbacks=CATCH)
@@ -227,9 +238,30 @@ class OutcomeContract:
         start(store, "a", "ta", group_id="g")
         store.cancel_group("g")
         changed = store.seal_group("g", incomplete=True)
-        assert (changed.group.sealed, changed.group.incomplete) == (True, False)
+        assert (changed.group.sealed, changed.group.incomplete) == (False, False)
         finish(store, "a", "ta", group_id="g")
         assert told(store, clock) == [(STARTED, None), (COMPLETED, GroupOutcome.CANCELLED)]
+
+    @pytest.mark.parametrize("sealed", [True, False])
+    @pytest.mark.parametrize("over", [True, False])
+    def test_batch_cancelled_before_it_was_dispatched_whole_lacks_members_when_it_runs_again(
+        self, store: Store, clock: Clock, sealed: bool, over: bool
+    ) -> None:
+        batch(store, callbacks=CATCH)
+        enqueue(store, "a", group_id="g")
+        if sealed and not over:
+            store.seal_group("g")
+        store.cancel_group("g")
+        for is_due in (not over, over):
+            if is_due:
+                store.seal_group("g", incomplete=True)
+            if the_group(store).outstanding:
+                settle(store, "a", JobState.REVOKED, Reason.GROUP_CANCELLED)
+        assert told(store, clock) == [(STARTED, None), (COMPLETED, GroupOutcome.CANCELLED)]
+        assert redrive(store, "a").applied
+        run(store, "a", group_id="g", run=2)
+        record = the_group(store)
+        assert (record.generation, record.outcome) == (2, GroupOutcome.FAILED)
 
     def test_progress_is_told_each_time_so_many_have_ended(self, store: Store, clock: Clock) -> None:
         batch(store, callbacks=(callback(CallbackKind.PROGRESS, every=2),))

@@ -16,7 +16,8 @@ from pathlib import Path
 from celery import Celery, group
 from celery.exceptions import Ignore, Reject
 
-from celery_jobtrack import JobTrack, TrackableTask, events
+from celery_jobtrack import JobTrack, Limit, Overlap, TrackableTask, events
+from tests.integration.apps import witness
 
 FOLDER = "JOBTRACK_SHOP_FOLDER"
 STORE = "JOBTRACK_SHOP_STORE"
@@ -145,6 +146,32 @@ def add_tasks(app: Celery, folder: Path) -> None:
         with (folder / "runs").open("a") as runs:
             runs.write(f"{self.request.id}\n")
         time.sleep(seconds)
+
+    guard = {"lost_policy": "requeue", **tracked}
+
+    @app.task(
+        name="shop.guarded", bind=True, without_overlapping=Overlap(key="{key}", on_conflict="wait"), **guard
+    )
+    def guarded(self, key: str, seconds: float = 0.0) -> None:
+        """Look whether somebody else is at this key, by a lock that ends with its process."""
+        witness.at(folder, key, self.request.id, self.fence, seconds)
+
+    @app.task(name="shop.limited", bind=True, max_concurrent=Limit(3), **guard)
+    def limited(self, seconds: float = 0.0) -> None:
+        """One of three."""
+        witness.among(folder, "limited", 3, seconds)
+
+    @app.task(name="shop.skipping", without_overlapping=True, **tracked)
+    def skipping(name: str) -> None:
+        """Wait for the test's word; nobody else may begin meanwhile."""
+        say_that_it_runs(name)
+        wait_a_minute((folder / f"{name}.go").exists)
+
+    @app.task(name="shop.told_order", **tracked)
+    def told_order(number: int) -> None:
+        """Write down whose turn it was."""
+        with (folder / "order").open("a") as order:
+            order.write(f"{number}\n")
 
     @app.task(name="shop.leave", **tracked)
     def leave() -> None:

@@ -1,7 +1,8 @@
 -- uses: transition
 -- Record that a job shall not run: a queued one is ended, a running one is flagged.
 -- ARGV: 2 claimant, 3 job
--- Writes the job, its group, events. Gives [whether it was ended, job, event]; job false if unknown.
+-- Writes the job, its group, events, its places at keys.
+-- Gives [whether it was ended, job, event, and of a job with keys who is called]; job false if unknown.
 
 local id = ARGV[3]
 local job, raw = load_job(id)
@@ -25,5 +26,6 @@ move(job, STATE.REVOKED)
 set_error(job, nil)
 job[J.copy_waiting] = nil
 end_job(job, REASON.CANCELLED)
+local called = leave_keys(id, job)
 raw, event = commit(id, job, was, ARGV[2])
-return pack({1, raw, event})
+return pack({1, raw, event, called})

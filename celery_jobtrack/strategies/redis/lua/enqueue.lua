@@ -1,8 +1,13 @@
 -- uses: transition
 -- Record that a job is about to be published, and count it into its group.
 -- Guards: the group exists and takes members; a job that is known only has its gaps filled.
--- ARGV: 2 job, 3 origin, 4 '1' if there is a message, 5 message, 6 '1' if that is about to be published
--- Writes the job, its group, the message. Gives [1 created | 0 known, job], or [why not, title].
+--         If a key is taken that a new job claims, it is parked or skipped; unless it is due later, when
+--         that is decided at its start.
+-- ARGV: 2 job, 3 origin, 4 '1' if there is a message, 5 message, 6 '1' if that is about to be published;
+--       of a job with keys also: 7 claimant, 8 what it claims
+-- Writes the job, its group, the message, its places at keys, events.
+-- Gives [1 created | 0 known, job], or [why not, title], or [105, key, who has it or false];
+-- of one that is held back also: 1, event, who is superseded.
 
 local id = ARGV[2]
 local job, raw = load_job(id)
@@ -32,6 +37,13 @@ job = new_job(ARGV[3], STATE.ENQUEUED)
 job[J.enqueued_at] = now
 -- What has no message yet is published, or settled, by another job's end.
 if ARGV[6] ~= '1' then job[J.published_at] = nil end
+local rules, claims, blocked
+if ARGV[8] and ARGV[6] == '1' and not (job[J.eta] and job[J.eta] > now) then
+  rules, claims = lock_rules(), unpacked(ARGV[8])
+  local first, holder = rules.look(claims)
+  if first and first[3] == CONFLICT.RAISE then return pack({SAY.overlapping, first[1], holder or false}) end
+  if not first then rules = nil end
+end
 if job[J.group_id] then
   open_group(job[J.group_id])
   local refusal = refuses_members()
@@ -39,6 +51,12 @@ if job[J.group_id] then
   join(1)
   job[J.generation] = group[G.generation]
 end
-raw = commit(id, job, was, '')
+if rules then
+  blocked = rules.take(id, job, claims)
+  hold_back(job, blocked)
+end
+local event
+raw, event = commit(id, job, was, ARGV[7] or '')
 if ARGV[4] == '1' then call('SET', root .. ':b:' .. id, ARGV[5]) end
-return pack({1, raw})
+if not blocked then return pack({1, raw}) end
+return pack({1, raw, 1, event, blocked.superseded})

@@ -28,6 +28,11 @@ local function part_of(kind, record)
   end
 end
 
+local function report_lock(key)
+  local missing = lock_lacks(key)
+  if #missing > 0 then report('lock', key, table.concat(missing, ' ')) end
+end
+
 local LOOK = {
   j = function(_, id)
     local job, raw = load_job(id)
@@ -83,6 +88,18 @@ local LOOK = {
       report('given up', event_id(event[E.kind], event[E.generation], event[E.step] or 0), raw)
     end
   end,
+  lk = function(_, key)
+    records = records + 1
+    report_lock(key)
+  end,
+  lh = function(suffix, key)
+    sorted(suffix)
+    if call('EXISTS', root .. ':lk:' .. key) == 0 then report_lock(key) end
+  end,
+  lw = function(suffix, key)
+    sorted(suffix)
+    if call('EXISTS', root .. ':lk:' .. key, root .. ':lh:' .. key) == 0 then report_lock(key) end
+  end,
   k = function(suffix)
     examine_index(suffix, 'HLEN', function(key) return call('HKEYS', key) end)
   end,
@@ -92,6 +109,7 @@ local LOOK = {
   end,
   t = sorted, tp = sorted, s = sorted, e = sorted, ep = sorted, d = sorted, x = sorted, m = sorted,
   G = sorted, gd = sorted, gc = sorted, go = sorted, vd = sorted,
+  ln = sorted, lt = sorted, lc = sorted, ls = sorted,
 }
 
 local scanned = call('SCAN', after, 'MATCH', root .. ':*', 'COUNT', ARGV[3])

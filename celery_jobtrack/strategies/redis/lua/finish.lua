@@ -3,7 +3,8 @@
 -- Guards: the attempt is open; of a closed one the outcome is kept as late and nothing else changes.
 -- ARGV: those of started.lua, 10 outcome, 11 the job's state after it, 12 reason or '', 13 error or '',
 --       14 what the job returned, if that is to be kept
--- Writes the job, its group, events, the result. Gives [whether it was applied, job, event], or [100].
+-- Writes the job, its group, events, the result, its places at keys.
+-- Gives [whether it was applied, job, event, and of a job with keys who is called], or [100].
 
 if not find_attempt() then return pack({SAY.unknown_origin}) end
 local outcome, state = tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -26,6 +27,7 @@ else
   -- one must not be published again.
   job[J.published_at] = outcome ~= OUTCOME.REPLACED and now or nil
 end
+local called = leave_keys(id, job)
 raw, event = commit(id, job, was, ARGV[2])
 if ARGV[14] then call('SET', root .. ':r:' .. id, ARGV[14]) end
-return pack({1, raw, event})
+return pack({1, raw, event, called})

@@ -111,8 +111,9 @@ local function save_job(id, job, was)
   if was[3] and (was[3] ~= is[3] or was[2] ~= is[2]) then call('ZREM', root .. ':d:' .. was[2], id) end
   if was[4] and not is[4] then call('ZREM', root .. ':x', id) end
   if was[5] and was[5] ~= is[5] then close_for(was[5], id) end
-  if not job[J.seq] then
-    local seq = call('HINCRBY', root, 'seq', 1)
+  if not was[1] then
+    -- One that is parked at once has its number already: the line goes by it.
+    local seq = job[J.seq] or call('HINCRBY', root, 'seq', 1)
     job[J.seq] = seq
     local page = file_under_page(':t', seq, seq, id)
     call('ZADD', root .. ':tp', page, page)

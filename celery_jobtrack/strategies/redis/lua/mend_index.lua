@@ -23,4 +23,6 @@ if kind == 'm' and open_group(rest:match('^(.*):%d+$')) then
   group[G.left] = math.max(0, group[G.left] - 1)
   save_group()
 end
+-- Who waits is called, and found by the checker.
+if kind == 'lh' or kind == 'lw' then rules.line().call_next(rest, {}) end
 return 1

@@ -50,4 +50,8 @@ if job[J.member] and open_group(job[J.group_id]) then
     save_group()
   end
 end
+if job[J.stands] or job[J.waits_for] then
+  rules.line().file_anew(id, job)
+  write_job(id, job)
+end
 return 1

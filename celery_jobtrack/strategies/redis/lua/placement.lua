@@ -1,4 +1,4 @@
--- uses: jobs groups
+-- uses: groups standing
 -- What belongs into which index: for the doctor, who finds entries that do not, and removes them.
 
 local function page_of(number) return math.floor(number / C.page) end
@@ -6,6 +6,11 @@ local function page_of(number) return math.floor(number / C.page) end
 local function load_group_of(id)
   local raw = call('GET', root .. ':g:' .. id)
   return raw and unpacked(raw) or nil
+end
+
+local function standing_of_parked(id)
+  local job = load_job(id)
+  return job and job[J.waits_for] and standing_at(id, job, job[J.waits_for]) or nil
 end
 
 -- By the name of an index behind the root: whether an entry belongs there. An index may be the last word of
@@ -61,6 +66,18 @@ local BELONGS = {
     local texts = id and call('GET', root .. ':c:' .. id)
     return texts and unpacked(texts)[1] == key
   end,
+  lh = function(key, id)
+    local job = load_job(id)
+    return job and rules.standing_of(job, key)
+  end,
+  lw = function(key, id)
+    local job = load_job(id)
+    return job and standing_at(id, job, key) == STANDING.WAITING
+  end,
+  lc = function(_, id) return standing_of_parked(id) == STANDING.CALLED end,
+  ls = function(_, id) return standing_of_parked(id) == STANDING.SUPERSEDED end,
+  ln = function(_, key) return call('EXISTS', root .. ':lk:' .. key) == 1 end,
+  lt = function(_, key) return call('EXISTS', root .. ':lk:' .. key) == 1 end,
   vd = function(_, id) return call('EXISTS', root .. ':ge:' .. id) == 1 end,
 }
 
@@ -100,6 +117,26 @@ local function lacks(id, job)
   if job[J.member] and call('EXISTS', root .. ':g:' .. job[J.group_id]) == 1 then
     want(':m:' .. job[J.group_id] .. ':' .. page_of(job[J.member]))
   end
+  if job[J.waits_for] then
+    local standing = standing_at(id, job, job[J.waits_for])
+    if not standing then missing[#missing + 1] = 'lw' end
+    if standing == STANDING.CALLED then want(':lc') end
+  end
+  for _, entry in ipairs(job[J.stands] or {}) do
+    if entry[2] then want(':lh:' .. entry[1]) end
+  end
+  return missing
+end
+
+-- In which indexes a key is missing; 'call' if nobody has it, and who waits was not called.
+local function lock_lacks(key)
+  local missing, lock = {}, call('GET', root .. ':lk:' .. key)
+  local taken, waiting = call('ZCARD', root .. ':lh:' .. key), call('ZCARD', root .. ':lw:' .. key)
+  if not lock then return taken + waiting > 0 and {'lk'} or {} end
+  if not call('ZSCORE', root .. ':ln', key) then missing[1] = 'ln' end
+  if taken + waiting == 0 and not call('ZSCORE', root .. ':lt', key) then missing[#missing + 1] = 'lt' end
+  -- A limit that was raised counts from the next time that somebody leaves.
+  if taken == 0 and waiting > 0 then missing = {'call', unpack(missing)} end
   return missing
 end
 

@@ -2,7 +2,8 @@
 -- Close the open attempt of a lost worker, and put its job back into the queue.
 -- Guards: the token is that of the open attempt, and nobody has asked for the job's end.
 -- ARGV: 2 job, 3 token, 4 error or ''
--- Writes the job and its group. Gives [whether it was applied, job or false, false].
+-- Writes the job and its group, its places at keys.
+-- Gives [whether it was applied, job or false, false, and of a job with keys who is called].
 
 local id = ARGV[2]
 local job, raw = load_job(id)
@@ -16,5 +17,6 @@ move(job, STATE.ENQUEUED)
 close_attempt(job, OUTCOME.LOST, nil)
 job[J.attempt][A.error] = ARGV[4] ~= '' and unpacked(ARGV[4]) or nil
 job[J.published_at] = now
+local called = leave_keys(id, job)
 raw = commit(id, job, was, '')
-return pack({1, raw, false})
+return pack({1, raw, false, called})

@@ -3,7 +3,8 @@
 -- Guards: the attempt is open; of a closed one the outcome is kept as late and nothing else changes.
 -- ARGV: those of started.lua, 10 outcome, 11 the job's state after it, 12 error or '',
 --       13 what the new message says, 14 '1' if there is a message, 15 message
--- Writes the job, its group, events, the message. Gives [whether it was applied, job, event], or [100].
+-- Writes the job, its group, events, the message, its places at keys.
+-- Gives [whether it was applied, job, event, and of a job with keys who is called], or [100].
 
 if not find_attempt() then return pack({SAY.unknown_origin}) end
 local outcome = tonumber(ARGV[10])
@@ -24,6 +25,7 @@ end
 if outcome == OUTCOME.REPLACED then
   job[J.task], job[J.args], job[J.kwargs] = origin[J.task], origin[J.args], origin[J.kwargs]
 end
+local called = leave_keys(id, job)
 raw, event = commit(id, job, was, ARGV[2])
 if ARGV[14] == '1' then call('SET', root .. ':b:' .. id, ARGV[15]) end
-return pack({1, raw, event})
+return pack({1, raw, event, called})

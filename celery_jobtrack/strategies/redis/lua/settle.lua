@@ -5,7 +5,8 @@
 -- ARGV: 2 claimant, 3 job, 4 origin or '', 5 '1' to record what is unknown, 6 state, 7 reason,
 --       8 error or '', 9 states to end from, 10 worker or '', 11 token or '', 12 retries, 13 outcome,
 --       14 run of the message or ''
--- Writes the job, its group, events. Gives [whether it was applied, job or false, event], or [100].
+-- Writes the job, its group, events, its places at keys.
+-- Gives [whether it was applied, job or false, event, and of a job with keys who is called], or [100].
 
 local id, state, token = ARGV[3], tonumber(ARGV[6]), ARGV[11]
 local job, raw = load_job(id)
@@ -41,5 +42,6 @@ else
 end
 job[J.copy_waiting] = nil
 end_job(job, tonumber(ARGV[7]))
+local called = leave_keys(id, job)
 raw, event = commit(id, job, was, ARGV[2])
-return pack({1, raw, event})
+return pack({1, raw, event, called})

@@ -16,7 +16,8 @@ local function find_attempt()
       if not attempt[A.outcome] then open_group(job[J.group_id]) end
       return true
     end
-    if job[J.state] >= STATE.SUCCESS or is_open(job) then return true end
+    -- A body that claims keys never runs without having asked, so this is of no attempt of a parked job.
+    if job[J.state] >= STATE.SUCCESS or is_open(job) or job[J.state] == STATE.WAITING then return true end
   elseif ARGV[9] == '' then
     return false
   end

@@ -1,4 +1,4 @@
--- uses: attempts groups events
+-- uses: attempts groups events locks
 -- What every transition of a job shares: it is computed first and written at the end, so that what
 -- raises has written nothing, and a full server refuses all of it with the first write or nothing.
 
@@ -23,7 +23,18 @@ local function start_group(job)
 end
 
 local function end_job(job, reason)
-  job[J.reason], job[J.finished_at] = reason, now
+  job[J.reason], job[J.finished_at], job[J.waits_for] = reason, now, nil
+end
+
+-- What is said of a job that found a key taken: it waits in its line, or it is skipped.
+local function hold_back(job, blocked)
+  move(job, blocked.parked and STATE.WAITING or STATE.SKIPPED)
+  job[J.blocked_by] = blocked.blocked_by or nil
+  if blocked.parked then
+    job[J.waits_for], job[J.published_at] = blocked.key, nil
+  else
+    end_job(job, REASON.OVERLAP)
+  end
 end
 
 -- Write the job, and its group with what the move means to it. Gives the job's value and the event

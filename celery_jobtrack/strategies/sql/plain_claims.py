@@ -1,0 +1,108 @@
+"""What the statements of plain cases do at the key that a job claims.
+
+It is plain if the job claims one key, at which nobody waits: its start takes a free place, its end leaves the
+place, and nobody is to be called. These parts repeat as guards what ``row.locking`` says of that case. The
+key's row is locked after the job's and before the group's, as everywhere, and before anything is written; a
+guard that looks at another row without locking it is one whose answer cannot become wrong meanwhile.
+"""
+
+from __future__ import annotations
+
+# Guards: the key has room, and nobody waits there. The job's guards hold, and it has no place there; that
+# cannot change while its row is locked.
+# Writes the key's row, or makes it with a fence that is later than any before (see ``model.lock``), and the
+# place.
+TAKING = {
+    "taken": """open AS MATERIALIZED (
+    SELECT TRUE FROM {jobs}
+    WHERE {may_start} AND keyed
+        AND NOT EXISTS (SELECT FROM {places} mine WHERE mine.key = :key::text AND mine.job_id = :id)
+    FOR UPDATE
+), taken AS (
+    INSERT INTO {locks} AS known (key, "limit", taken, waiting, fence, rejected, touched_at)
+    SELECT :key::text, :limit::integer, 1, 0, now.at / 1000 + 1, 0, now.at
+    FROM open, (SELECT {now} AS at) now
+    ON CONFLICT (key) DO UPDATE SET
+        "limit" = excluded."limit", taken = known.taken + 1, fence = known.fence + 1,
+        touched_at = excluded.touched_at
+    WHERE known.taken < excluded."limit" AND known.waiting = 0
+    RETURNING fence
+), """,
+    "from_taken": "\n    FROM taken",
+    "guard": "id = :id",
+    "fence": ", fence",
+    "placed": """, placed AS (
+    INSERT INTO {places}
+        (key, job_id, standing, fence, since, priority, precedence, recorded_at, across_retries)
+    SELECT :key::text, id, 'holding', fence, started_at, urgent.priority, -urgent.priority,
+        COALESCE(enqueued_at, started_at), :across_retries::boolean
+    FROM started, LATERAL (
+        SELECT LEAST(GREATEST(COALESCE(started.priority, 0), 0), {highest_priority}) AS priority
+    ) urgent
+)""",
+}
+NOT_TAKING = {"taken": "", "from_taken": "", "guard": "{may_start}", "fence": "", "placed": ""}
+
+# Guards: the job holds a place at this key and has no other one, which it cannot get while its row is locked;
+# nobody waits at the key. The key's row is locked, then the place's: whoever took that away meanwhile has
+# left none to be found.
+# Writes, with the end of the job: the key's row, and the place goes.
+LEAVING = {
+    "open": """open AS MATERIALIZED (
+    SELECT group_id, generation FROM {jobs}
+    WHERE id = :id AND token = :token AND keyed AND NOT EXISTS (
+        SELECT FROM {places} elsewhere WHERE elsewhere.job_id = :id AND elsewhere.key <> :key::text
+    )
+    FOR UPDATE
+), held AS MATERIALIZED (
+    SELECT TRUE FROM open, {locks} known, {places} mine
+    WHERE known.key = :key::text AND waiting = 0
+        AND mine.key = :key::text AND mine.job_id = :id AND mine.standing = 'holding'
+    FOR UPDATE OF known, mine
+), """,
+    "open_alone": "{open}",
+    "from_held": "\n    FROM held",
+    "and_held": ", held",
+    "keyed": "keyed",
+    "left": """, freed AS (
+    UPDATE {locks} SET taken = GREATEST(taken - 1, 0), touched_at = ended.finished_at
+    FROM ended WHERE {locks}.key = :key::text
+), gone AS (
+    DELETE FROM {places} USING ended WHERE {places}.key = :key::text AND {places}.job_id = :id
+)""",
+}
+# Guards: the job claims nothing, whatever its message said.
+NOT_LEAVING = {
+    "open": """open AS MATERIALIZED (
+    SELECT group_id, generation FROM {jobs}
+    WHERE id = :id AND token = :token AND NOT keyed
+    FOR UPDATE
+), """,
+    "open_alone": "",
+    "from_held": "",
+    "and_held": "",
+    "keyed": "NOT keyed",
+    "left": "",
+}
+
+# Guards: the key has room, or the job is due later. The key's row is not locked: whether there is room is
+# decided again when the job starts.
+LOOKING = {
+    "keyed_column": ", keyed",
+    "keyed_value": ", TRUE",
+    "room": """(
+        :eta::bigint > {now} OR NOT EXISTS (
+            SELECT FROM {locks} known
+            WHERE known.key = :key::text AND (known.taken >= :limit::integer OR known.waiting > 0)
+        )
+    )""",
+}
+NOT_LOOKING = {"keyed_column": "", "keyed_value": "", "room": "TRUE"}
+
+# Guards: none, as nobody looks at the keys of many at once.
+FILING = {
+    "keyed_array": ", :keyed::boolean[]",
+    "keyed_column": ", keyed",
+    "keyed_value": ", added.keyed",
+}
+NOT_FILING = {"keyed_array": "", "keyed_column": "", "keyed_value": ""}
