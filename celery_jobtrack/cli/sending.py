@@ -64,9 +64,9 @@ def run(
     priority: int | None,
     queue: str | None,
 ) -> None:
-    """Have a worker run a function that jobtrack_approved_callables allows.
+    """Have a worker run an approved function.
 
-    Its arguments are a JSON list, or a mapping of named ones.
+    jobtrack_approved_callables says which are. Its arguments are a JSON list, or a mapping of named ones.
 
     \b
     Examples:
@@ -89,7 +89,9 @@ def run(
 def dispatch(
     surface: Surface, name: str, payload: Any, *, delay: float, priority: int | None, queue: str | None
 ) -> None:
-    """Send a class-style job by its name, with a JSON mapping as its payload.
+    """Send a class-style job by its name.
+
+    Its payload is a JSON mapping.
 
     \b
     Example:
