@@ -544,6 +544,32 @@ def test_retry_failed_reports_what_was_not_kept(small, tasks):
     assert retried.never_sent == ()
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_retry_that_comes_after_another_one_does_not_say_that_messages_were_not_kept(
+    small, tasks, whole, monkeypatch
+):
+    batch = small.jobtrack.batch([tasks.add.s(1, 2), tasks.add.s(3, 4)]).allow_failures().dispatch()
+    ids = [job.id for job in batch.members().items]
+    for job_id in ids:
+        run(small, job_id, Outcome.FAILURE)
+    message = small.jobtrack.store.message
+
+    def another_is_faster(job_id):
+        monkeypatch.undo()
+        assert small.jobtrack.groups.get(batch.id).retry_failed().queued == 2
+        for member_id in ids:
+            run(small, member_id)
+        return message(job_id)
+
+    monkeypatch.setattr(small.jobtrack.store, "message", another_is_faster)
+    if whole:
+        retried = batch.retry_failed()
+        assert (retried.queued, retried.not_kept, retried.never_sent) == (0, (), ())
+    else:
+        assert small.jobtrack.retry(ids[0]) is False
+    assert (batch.refresh().outcome, batch.generation) == ("SUCCEEDED", 2)
+
+
 def test_retry_of_a_chain_whose_last_task_was_never_sent_says_so(small, tasks):
     batch = small.jobtrack.groups.create("b", standing=False)
     batch.dispatch([tasks.add.s(1, 2) | tasks.add.s(3), tasks.add.s(1, 2)])
