@@ -570,6 +570,27 @@ def test_retry_that_comes_after_another_one_does_not_say_that_messages_were_not_
     assert (batch.refresh().outcome, batch.generation) == ("SUCCEEDED", 2)
 
 
+def test_standing_group_that_its_failure_cancelled_says_that_it_is_to_be_reopened(small, tasks):
+    def breaks_off():
+        yield tasks.add.s(1, 2)
+        raise OSError
+
+    group = small.jobtrack.groups.create("uploads", on_failure="cancel")
+    with pytest.raises(DispatchFailed):
+        group.dispatch(breaks_off(), key="night")
+    small.jobtrack.check()
+    assert (group.refresh().is_over, group.outcome) == (True, "FAILED")
+    again = [tasks.add.s(1, 2), tasks.add.s(3, 4)]
+    for send in (lambda: group.dispatch(again, key="night"), lambda: group.add(again)):
+        with pytest.raises(GroupCancelled, match=r"no more members; reopen\(\) begins its next generation"):
+            send()
+    said = small.jobtrack.inspect.why(group.id).said
+    assert said[1] == "it was cancelled, and takes no more jobs until it is reopened with reopen()"
+    assert said[3].startswith("reopen() it and dispatch the missing ones")
+    assert group.reopen().dispatch(again, key="night").sent == 1
+    assert (group.refresh().state, group.generation, group.status().total) == ("AWAITING", 2, 1)
+
+
 def test_retry_of_a_chain_whose_last_task_was_never_sent_says_so(small, tasks):
     batch = small.jobtrack.groups.create("b", standing=False)
     batch.dispatch([tasks.add.s(1, 2) | tasks.add.s(3), tasks.add.s(1, 2)])

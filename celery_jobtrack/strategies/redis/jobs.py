@@ -34,6 +34,7 @@ from celery_jobtrack.strategies.redis.job_records import (
 )
 from celery_jobtrack.strategies.redis.lock_records import dump_claims, load_fences, load_ids, overlapping
 from celery_jobtrack.strategies.redis.packing import pack, to_microseconds, whole
+from celery_jobtrack.strategies.refusals import cancelled_group
 from celery_jobtrack.strategies.strays import StrayJob
 from celery_jobtrack.strategies.unknown import unknown_group, unknown_job
 
@@ -243,7 +244,7 @@ def refused(code: int, group_id: str, texts: bytes, namespace: str) -> JobTrackE
         return unknown_group(group_id, namespace)
     title = title_of(texts)
     if code == CANCELLED_GROUP:
-        return GroupCancelled(f"group {title!r} ({group_id}) was cancelled and takes no more members")
+        return cancelled_group(title, group_id)
     if code == CANCELLING_GROUP:
         return GroupCancelled(
             f"group {title!r} ({group_id}) is being cancelled: none of its members can run again "

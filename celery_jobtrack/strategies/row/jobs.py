@@ -24,6 +24,7 @@ from celery_jobtrack.model.requests import (
     StartRequest,
 )
 from celery_jobtrack.model.state import GroupState, JobState, Reason
+from celery_jobtrack.strategies.refusals import cancelled_group
 from celery_jobtrack.strategies.row import locking
 from celery_jobtrack.strategies.row.base import RowBase
 from celery_jobtrack.strategies.strays import StrayJob
@@ -424,6 +425,6 @@ def open_for_members(rows: Rows, group_id: str) -> GroupRecord:
 def check_open_for_members(group: GroupRecord) -> None:
     """Raise what says why a group may not be given members."""
     if group.state is GroupState.CANCELLED:
-        raise GroupCancelled(f"group {group.title!r} ({group.id}) was cancelled and takes no more members")
+        raise cancelled_group(group.title, group.id)
     if group.is_over and not group.standing:
         raise GroupCompleted(f"batch {group.title!r} ({group.id}) has completed and takes no more members")
