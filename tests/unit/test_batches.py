@@ -604,6 +604,10 @@ def test_retry_of_a_chain_whose_last_task_was_never_sent_says_so(small, tasks):
     assert (retried.queued, retried.not_kept, retried.never_sent) == (1, (), (chained,))
     with pytest.raises(InvalidPayload, match=f"never sent.*UpstreamFailed: job {step}.*send the canvas anew"):
         small.jobtrack.retry(chained)
+    run(small, alone)
+    batch.reopen().add([tasks.add.s(5, 6)])
+    run(small, batch.members().items[0].id)
+    assert (batch.refresh().generation, batch.is_over, batch.outcome) == (3, True, "FAILED")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ class Retried:
     """Ids of jobs that cannot run again: their message was not kept (``jobtrack_keep_message``)."""
     never_sent: tuple[str, ...] = ()
     """Ids of members that cannot run again: each is the end of a chain or a chord, and what comes before it
-    did not succeed. Send the canvas anew."""
+    did not succeed. Send the canvas anew, as another member: these stay failed, and so does the batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
