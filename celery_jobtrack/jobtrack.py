@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
+from celery_jobtrack.errors import JobTrackError
 from celery_jobtrack.features import background
 from celery_jobtrack.features.background import Background
 from celery_jobtrack.features.dispatch import DispatchingTask
@@ -19,6 +20,7 @@ from celery_jobtrack.integration.cancelling import cancel
 from celery_jobtrack.integration.queries import check_age, check_final_states
 from celery_jobtrack.integration.redriving import retry_job
 from celery_jobtrack.integration.runtime import Runtime
+from celery_jobtrack.model.dispatched import Dispatched
 from celery_jobtrack.tracking.doctor import Doctor
 from celery_jobtrack.tracking.pruner import Pruned, Pruner
 
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.config import Settings
     from celery_jobtrack.integration.result import TrackedResult
-    from celery_jobtrack.model.dispatched import Dispatched
     from celery_jobtrack.model.group import GroupRecord
     from celery_jobtrack.model.state import JobState
     from celery_jobtrack.strategies.contract import Store
@@ -186,7 +187,11 @@ class JobTrack:
         about |= {"progress": progress, "max_outstanding": max_outstanding}
         if group is None or not self.runtime.enabled:
             return bulk.dispatch(self.runtime, signatures, **about)
-        found = group if isinstance(group, JobGroup) else self.groups.get(group)
+        try:
+            found = group if isinstance(group, JobGroup) else self.groups.get(group)
+        except JobTrackError as error:
+            error.dispatched = Dispatched()
+            raise
         return found.dispatch(signatures, **about)
 
     def batch(

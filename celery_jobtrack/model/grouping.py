@@ -138,9 +138,9 @@ def close(group: GroupRecord, now: datetime) -> GroupRecord:
 def seal(group: GroupRecord, now: datetime, *, incomplete: bool, filling: bool) -> Change:
     """A batch gets no more members; with ``incomplete`` not all could be dispatched, which is a failure.
 
-    For a batch that somebody had cancelled by then it is no failure, and nobody is told: it is left unsealed, so
-    that it is known to lack members when some of it runs again. One that its cancellation has ended before it was
-    sealed is told now whether it lacks members.
+    For a batch that somebody had cancelled by then it is no failure, and nobody is told: it is left unsealed,
+    so that it is known to lack members when some of it runs again. One that its cancellation has ended before
+    it was sealed is told now whether it lacks members.
 
     A standing group is never sealed: ``incomplete`` tells of what its present generation was to get.
     """

@@ -303,10 +303,13 @@ def test_batch_that_was_cancelled_before_it_was_sealed_says_that_jobs_may_be_mis
     world.checker.tick()
     found = why(world)
     assert found.is_finished
+    missing = (
+        "so that some of its jobs may be missing: reopen() it and dispatch the missing ones, or seal() it if "
+        "there are none"
+    )
     assert found.said == (
         "it has finished as CANCELLED, now",
-        "it was not sealed before it was over, so that some of its jobs may be missing: reopen() it and "
-        "dispatch the missing ones, or seal() it if there are none",
+        f"it was not sealed before it was over, {missing}",
     )
 
 
