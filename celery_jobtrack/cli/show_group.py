@@ -112,7 +112,7 @@ def bar_completed(status: GroupStatus) -> float:
 def _kind(record: GroupRecord, status: GroupStatus) -> str:
     said = ["standing group" if record.standing else "batch"]
     if not record.standing:
-        said.append("sealed" if record.sealed else "not sealed yet")
+        said.append("sealed" if record.sealed else "never sealed" if record.is_over else "not sealed yet")
     if record.incomplete:
         said.append("incomplete: its dispatch was abandoned half-way")
     if status.filling:

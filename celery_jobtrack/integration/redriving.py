@@ -44,6 +44,8 @@ def retry_job(runtime: Runtime, job_id: str) -> bool:
     if job.state not in REDRIVEN:
         raise InvalidPayload(f"job {job_id} is {job.state}; only what did not succeed can run again")
     message = runtime.store.message(job_id)
+    if message is None and has_moved_on(runtime, job):
+        return False
     if message is None and was_never_sent(job):
         raise InvalidPayload(
             f"job {job_id} ({job.task}) cannot run again: it is the end of a chain or a chord and was "
@@ -55,6 +57,12 @@ def retry_job(runtime: Runtime, job_id: str) -> bool:
             f"job {job_id} ({job.task}) cannot run again: its message was not kept (jobtrack_keep_message)"
         )
     return run_again(runtime, job, message)
+
+
+def has_moved_on(runtime: Runtime, job: JobRecord) -> bool:
+    """Whether a job that did not succeed runs again, or has, since it was read: then it keeps no message."""
+    present = runtime.store.job(job.id)
+    return present is None or present.run != job.run or present.state not in REDRIVEN
 
 
 def was_never_sent(job: JobRecord) -> bool:

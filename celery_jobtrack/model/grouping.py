@@ -138,8 +138,9 @@ def close(group: GroupRecord, now: datetime) -> GroupRecord:
 def seal(group: GroupRecord, now: datetime, *, incomplete: bool, filling: bool) -> Change:
     """A batch gets no more members; with ``incomplete`` not all could be dispatched, which is a failure.
 
-    What was not dispatched of a batch that somebody had cancelled by then is cancelled with it. One that its
-    cancellation has ended before it was sealed is told now whether it lacks members.
+    For a batch that somebody had cancelled by then it is no failure, and nobody is told: it is left unsealed,
+    so that it is known to lack members when some of it runs again. One that its cancellation has ended before
+    it was sealed is told now whether it lacks members.
 
     A standing group is never sealed: ``incomplete`` tells of what its present generation was to get.
     """
@@ -147,8 +148,8 @@ def seal(group: GroupRecord, now: datetime, *, incomplete: bool, filling: bool) 
         return group, NO_EVENTS
     if group.is_over and group.sealed:
         return group, NO_EVENTS
-    if group.state is GroupState.CANCELLED and group.first_failure is None:
-        incomplete = False
+    if incomplete and group.state is GroupState.CANCELLED and group.first_failure is None:
+        return group.evolve(sealed=False), NO_EVENTS
     # Who says that it is whole after all is believed as long as nobody was told of the failure.
     stays = group.incomplete and group.tells_failure
     group = group.evolve(sealed=group.sealed or not group.standing, incomplete=stays or incomplete)

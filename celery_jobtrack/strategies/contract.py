@@ -117,10 +117,12 @@ class Store(TrackingStrategy):
     def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
         """Record a chunk of jobs that are about to be published; all of one group, or of none.
 
-        What is recorded already stays as it is, and its answer is not ``created``; but one of the same
-        group that ended because it could not be published is queued again, as a new run, and its answer is.
+        What is recorded already stays as it is, and its answer is not ``created``; but one that ended because
+        it could not be published is queued again, as a new run, and its answer is. A chunk with a job that is
+        recorded in another group, or in none, is refused: that one would never come into the group.
 
         Raises:
+            StrayJob: A job is recorded in another group; nothing is recorded.
             UnknownGroup: There is no such group.
             GroupCancelled: The group was cancelled.
             GroupCompleted: The group is a batch and has completed.
@@ -237,7 +239,8 @@ class Store(TrackingStrategy):
 
         Who says later that it is whole is believed as long as no failure was told in this generation, of a
         batch that cancels on failure or has a ``catch``. One whose cancellation ended it before it was sealed
-        takes this, too, and tells nothing.
+        takes this, too, and tells nothing. With ``incomplete``, one that somebody has cancelled before a
+        member failed stays CANCELLED, and is not sealed: it lacks members.
 
         A standing group is never sealed. With ``incomplete`` its present generation is incomplete, if it has
         members and is not over; without, nothing happens. Raises UnknownGroup.

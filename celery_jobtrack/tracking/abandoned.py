@@ -45,8 +45,10 @@ class Abandoned:
         broken = [pledge for pledge in pledges(found) if not pledge.is_kept(found, now)]
         holds = without_pledges(found)
         lacks = any(pledge.generation == group.generation for pledge in broken)
+        by_somebody = group.state is GroupState.CANCELLED and group.first_failure is None
         if not group.standing and not group.sealed and holds and max(holds.values()) <= now:
-            lacks = True
+            # Where somebody cancelled it, that it is not sealed says that it lacks members.
+            lacks = lacks or not by_somebody
         # One that is over was to be filled for its next generation, of which nothing was recorded.
         lacks = lacks and not group.is_over
         if lacks and self._waits_for_one_inside(group, holds):

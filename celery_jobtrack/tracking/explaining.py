@@ -93,6 +93,8 @@ class Explainer:
         if is_finished:
             assert group.completed_at is not None
             yield f"it has finished as {group.outcome}, {self._ago(group.completed_at)}"
+            if group.standing and group.state is GroupState.CANCELLED:
+                yield "it was cancelled, and takes no more jobs until it is reopened with reopen()"
             yield from _said_of_missing(group)
             return
         if group.is_over:
@@ -316,6 +318,11 @@ def _said_of_sealing(*, is_filled: bool) -> Iterator[str]:
 
 
 def _said_of_missing(group: GroupRecord) -> Iterator[str]:
+    if group.is_over and group.lacks_members and not group.incomplete:
+        yield (
+            "it was not sealed before it was over, so that some of its jobs may be missing: reopen() it and "
+            "dispatch the missing ones, or seal() it if there are none"
+        )
     if not group.incomplete:
         return
     ends = "" if group.is_over else "; as it is, it ends as FAILED"
@@ -323,7 +330,7 @@ def _said_of_missing(group: GroupRecord) -> Iterator[str]:
     how = (
         "by the same call again if that had a key, else by add(); retry_failed() runs those that are recorded"
     )
-    if group.standing:
+    if group.standing and group.state is not GroupState.CANCELLED:
         yield f"dispatch the missing ones, in its next generation if it is over: {how}"
     else:
         yield f"reopen() it{'' if group.is_over else ' when it is over'} and dispatch the missing ones: {how}"

@@ -209,10 +209,12 @@ class Model:
                 return
         elif group.over and group.sealed:
             return
+        if incomplete and group.cancelled and group.failed_first is None:
+            group.sealed = False
+            return
         group.sealed = not group.standing
-        by_somebody = group.cancelled and group.failed_first is None
         told = group.incomplete and (group.catches or group.cancels)
-        group.incomplete = told or (incomplete and not by_somebody)
+        group.incomplete = told or incomplete
         if group.over:
             return
         if incomplete and group.failed_first is None and not group.cancelled:

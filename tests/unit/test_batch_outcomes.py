@@ -61,13 +61,25 @@ def somebody_cancels_after_a_failure(world):
     world.tracker.cancel("b")
 
 
-def one_fails_and_succeeds_at_last(world):
-    fail(world, "a")
+def one_runs_again(world):
     world.tracker.redrive(RedriveRequest(job_id="a"))
     again = world.start_request("a", token="again", run=2)
     assert world.tracker.start(again).admitted
     world.finish(again)
+
+
+def one_fails_and_succeeds_at_last(world):
+    fail(world, "a")
+    one_runs_again(world)
     world.run("b")
+
+
+def one_of_two_failures_runs_again(world):
+    fail(world, "a")
+    fail(world, "b")
+    world.ports.callbacks.clear()  # those of the first generation
+    one_runs_again(world)
+    assert world.store.group("g").generation == 2
 
 
 COURSES = {
@@ -78,6 +90,7 @@ COURSES = {
     "somebody cancelled it before": somebody_cancels,
     "somebody cancelled it after": somebody_cancels_after_a_failure,
     "a member failed and,": one_fails_and_succeeds_at_last,
+    "no member failed": one_of_two_failures_runs_again,
 }
 
 

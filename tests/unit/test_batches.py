@@ -314,6 +314,13 @@ def test_cancelled_while_it_is_dispatched_sends_no_more_and_is_cancelled(small, 
 
     batch = small.jobtrack.batch(members()).dispatch(chunk=1)
     assert (batch.outcome, batch.incomplete, batch.status().total) == ("CANCELLED", False, 1)
+    batch.retry_failed(ids=batch.members().items)
+    assert (batch.refresh().generation, batch.incomplete) == (2, True), "the rest was never sent"
+    run(small, batch.members().items[0].id)
+    assert batch.refresh().outcome == "FAILED"
+    batch.reopen().add([tasks.add.s(3, 4)])
+    run(small, batch.members().items[0].id)
+    assert (batch.refresh().outcome, batch.incomplete) == ("SUCCEEDED", False)
 
 
 def test_first_failure_while_it_is_dispatched_sends_no_more(small, tasks):
@@ -538,6 +545,53 @@ def test_retry_failed_reports_what_was_not_kept(small, tasks):
     assert retried.never_sent == ()
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_retry_that_comes_after_another_one_does_not_say_that_messages_were_not_kept(
+    small, tasks, whole, monkeypatch
+):
+    batch = small.jobtrack.batch([tasks.add.s(1, 2), tasks.add.s(3, 4)]).allow_failures().dispatch()
+    ids = [job.id for job in batch.members().items]
+    for job_id in ids:
+        run(small, job_id, Outcome.FAILURE)
+    message = small.jobtrack.store.message
+
+    def another_is_faster(job_id):
+        monkeypatch.undo()
+        assert small.jobtrack.groups.get(batch.id).retry_failed().queued == 2
+        for member_id in ids:
+            run(small, member_id)
+        return message(job_id)
+
+    monkeypatch.setattr(small.jobtrack.store, "message", another_is_faster)
+    if whole:
+        retried = batch.retry_failed()
+        assert (retried.queued, retried.not_kept, retried.never_sent) == (0, (), ())
+    else:
+        assert small.jobtrack.retry(ids[0]) is False
+    assert (batch.refresh().outcome, batch.generation) == ("SUCCEEDED", 2)
+
+
+def test_standing_group_that_its_failure_cancelled_says_that_it_is_to_be_reopened(small, tasks):
+    def breaks_off():
+        yield tasks.add.s(1, 2)
+        raise OSError
+
+    group = small.jobtrack.groups.create("uploads", on_failure="cancel")
+    with pytest.raises(DispatchFailed):
+        group.dispatch(breaks_off(), key="night")
+    small.jobtrack.check()
+    assert (group.refresh().is_over, group.outcome) == (True, "FAILED")
+    again = [tasks.add.s(1, 2), tasks.add.s(3, 4)]
+    for send in (lambda: group.dispatch(again, key="night"), lambda: group.add(again)):
+        with pytest.raises(GroupCancelled, match=r"no more members; reopen\(\) begins its next generation"):
+            send()
+    said = small.jobtrack.inspect.why(group.id).said
+    assert said[1] == "it was cancelled, and takes no more jobs until it is reopened with reopen()"
+    assert said[3].startswith("reopen() it and dispatch the missing ones")
+    assert group.reopen().dispatch(again, key="night").sent == 1
+    assert (group.refresh().state, group.generation, group.status().total) == ("AWAITING", 2, 1)
+
+
 def test_retry_of_a_chain_whose_last_task_was_never_sent_says_so(small, tasks):
     batch = small.jobtrack.groups.create("b", standing=False)
     batch.dispatch([tasks.add.s(1, 2) | tasks.add.s(3), tasks.add.s(1, 2)])
@@ -551,6 +605,10 @@ def test_retry_of_a_chain_whose_last_task_was_never_sent_says_so(small, tasks):
     assert (retried.queued, retried.not_kept, retried.never_sent) == (1, (), (chained,))
     with pytest.raises(InvalidPayload, match=f"never sent.*UpstreamFailed: job {step}.*send the canvas anew"):
         small.jobtrack.retry(chained)
+    run(small, alone)
+    batch.reopen().add([tasks.add.s(5, 6)])
+    run(small, batch.members().items[0].id)
+    assert (batch.refresh().generation, batch.is_over, batch.outcome) == (3, True, "FAILED")
 
 
 @pytest.mark.parametrize(

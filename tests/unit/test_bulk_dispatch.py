@@ -604,15 +604,84 @@ def test_key_of_jobs_in_another_group_is_refused(small, noop):
     with pytest.raises(errors.InvalidPayload, match=f"into group {first.id}, and not into group {second.id}"):
         second.dispatch([noop.s(number) for number in range(4)], key="night")
 
-    # What was new in that chunk is not sent, and does not wait for ever.
-    reasons = {job.reason for job in second.members().items}
-    assert (second.status().outstanding, reasons) == (0, {Reason.PUBLISH_FAILED})
-    assert first.status().outstanding == 2
-    # These two, and the request to deliver that the second has ended.
-    assert small.queued() == 3
+    # Nothing was done to the group: the key can still be used where it belongs.
+    assert (second.refresh().state, second.status().total, second.sealed) == ("AWAITING", 0, False)
+    assert first.dispatch([noop.s(number) for number in range(4)], key="night").sent == 2
+    assert (first.status().outstanding, small.queued()) == (4, 4)
+
+
+def test_wrong_group_for_a_key_begins_no_generation(small, noop):
+    first = small.jobtrack.groups.create("first")
+    first.dispatch([noop.s()], key="night")
+    batch = small.jobtrack.groups.create("second", standing=False)
+    with pytest.raises(errors.DispatchFailed):
+        batch.dispatch(breaking_off(), key="day")
+    assert (batch.refresh().outcome, batch.generation) == ("FAILED", 1)
+
+    with pytest.raises(errors.InvalidPayload, match="and not into"):
+        batch.dispatch(iter([noop.s(), noop.s()]), key="night")
+    assert batch.refresh().generation == 1
+
+    assert batch.dispatch(iter([noop.s()]), key="day").sent == 1
+    assert batch.refresh().generation == 2
+
+
+@pytest.mark.parametrize("into_group", [True, False])
+def test_task_id_that_is_used_in_another_group_is_refused_without_a_word_of_a_key(small, noop, into_group):
+    first = small.jobtrack.groups.create("first")
+    first.dispatch([noop.s().set(task_id="mine")])
+    send = small.jobtrack.groups.create("second").dispatch if into_group else small.jobtrack.dispatch_many
+
+    with pytest.raises(
+        errors.InvalidPayload, match=r"job mine was .*gives this task_id.*another$"
+    ) as refused:
+        send([noop.s(), noop.s().set(task_id="mine")])
+
+    assert counted(refused.value.dispatched) == (2, 0, 0, 2, 0)
+    assert [job.id for job in small.recorded()] == ["mine"]
 
 
 @pytest.mark.parametrize("no_id", [None, 5])
 def test_group_of_what_is_no_id_is_unknown(small, no_id):
     with pytest.raises(errors.UnknownGroup, match="is not recorded"):
         small.jobtrack.groups.get(no_id)
+
+
+@pytest.mark.parametrize(
+    ("given", "about"),
+    [
+        (lambda noop: [noop.s(), 3], {}),
+        (lambda noop: [noop.s(), 3], {"key": "night"}),
+        (lambda noop: [noop.s()], {"chunk": 0}),
+        (lambda noop: noop.s(), {}),
+        (lambda noop: [noop.s()], {"max_outstanding": 0}),
+        (lambda noop: [noop.s()], {"key": ""}),
+    ],
+)
+@pytest.mark.parametrize("grouped", [True, False])
+def test_dispatch_that_is_refused_at_once_says_that_nothing_was_sent(small, noop, given, about, grouped):
+    batch = small.jobtrack.groups.create("batch", standing=False)
+
+    with pytest.raises(errors.InvalidPayload) as refused:
+        small.jobtrack.dispatch_many(given(noop), group=batch if grouped else None, **about)
+
+    assert refused.value.dispatched is not None
+    assert (refused.value.dispatched.sent, small.queued()) == (0, 0)
+
+
+def test_dispatch_into_a_group_that_takes_nothing_says_that_nothing_was_sent(small, noop):
+    told = small.jobtrack.groups.create("told", standing=False, catch=noop.s())
+    with pytest.raises(errors.DispatchFailed):
+        told.dispatch(breaking_off(noop.s()), key="night")
+    cancelled = small.jobtrack.groups.create("cancelled").cancel()
+    ways = {errors.GroupNotCompleted: (told, "night"), errors.GroupCancelled: (cancelled, None)}
+    ways[errors.UnknownGroup] = ("nowhere", None)
+    for error, (into, key) in ways.items():
+        with pytest.raises(error) as refused:
+            small.jobtrack.dispatch_many([noop.s(), noop.s()], group=into, key=key)
+        assert counted(refused.value.dispatched) == (0, 0, 0, 0, 0)
+
+
+def breaking_off(*signatures):
+    yield from signatures
+    raise OSError

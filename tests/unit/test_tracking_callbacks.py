@@ -313,6 +313,19 @@ def test_batch_whose_dispatcher_died_is_sealed_as_incomplete(world, caplog, stri
     assert str(world.store.group("g").outcome) == "FAILED"
 
 
+def test_cancelled_batch_whose_dispatcher_died_is_not_told_of_it_and_lacks_members(world, caplog):
+    half_dispatched(world)
+    world.start("a", group_id="g")
+    world.store.cancel_group("g")
+    with caplog.at_level(logging.ERROR, logger="celery_jobtrack.tracking.abandoned"):
+        for _ in range(3):
+            world.clock.advance(31)
+            world.checker.tick()
+    group = world.store.group("g")
+    assert (group.is_over, group.sealed, group.incomplete) == (False, False, False)
+    assert caplog.records == []
+
+
 def test_batch_whose_dispatcher_lives_or_that_is_filled_by_hand_is_not_sealed(world):
     half_dispatched(world)
     world.group(id="by hand", standing=False)

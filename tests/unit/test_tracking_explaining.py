@@ -295,6 +295,24 @@ def test_batch_that_is_incomplete_says_so_and_what_to_do(world):
     )
 
 
+def test_batch_that_was_cancelled_before_it_was_sealed_says_that_jobs_may_be_missing(world):
+    world.group(standing=False)
+    world.enqueue("j", group_id="g")
+    world.store.cancel_group("g")
+    world.store.seal_group("g", incomplete=True)
+    world.checker.tick()
+    found = why(world)
+    assert found.is_finished
+    missing = (
+        "so that some of its jobs may be missing: reopen() it and dispatch the missing ones, or seal() it if "
+        "there are none"
+    )
+    assert found.said == (
+        "it has finished as CANCELLED, now",
+        f"it was not sealed before it was over, {missing}",
+    )
+
+
 def test_standing_group_that_is_incomplete_need_not_be_reopened(world):
     world.group()
     world.enqueue("j", group_id="g")

@@ -120,8 +120,8 @@ class PendingBatch(Nested):
         except GroupCancelled:
             if batch.refresh().state is not GroupState.CANCELLED:
                 raise
-            # Somebody cancelled it, or its first failure did: what was not sent is cancelled as well.
-            batch.seal(incomplete=batch.first_failure is not None)
+            # Somebody cancelled it, or its first failure did: what was not sent is missing if it runs again.
+            batch.seal(incomplete=True)
         else:
             batch.seal()
 

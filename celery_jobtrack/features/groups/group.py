@@ -19,6 +19,7 @@ from celery_jobtrack.integration.lineage import recorded
 from celery_jobtrack.integration.queries import check_cursor, check_limit, check_state
 from celery_jobtrack.integration.redriving import check_ancestors, wait_again
 from celery_jobtrack.integration.returned import results_of_members
+from celery_jobtrack.model.dispatched import Dispatched
 from celery_jobtrack.model.requests import JobQuery, Page
 from celery_jobtrack.model.state import GroupOutcome, GroupState, JobState
 from celery_jobtrack.strategies.unknown import unknown_group
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.features.groups.following import GroupCallback
     from celery_jobtrack.integration.runtime import Runtime
-    from celery_jobtrack.model.dispatched import Dispatched
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
     from celery_jobtrack.model.result import JobResult
 
@@ -130,23 +130,29 @@ class JobGroup:
 
             group.dispatch(resize.s(path) for path in paths)
         """
-        if isinstance(signatures, (list, tuple)):
-            with self._refusing():
-                for number, member in enumerate(signatures):
-                    bulk.check_one(self._runtime, member, number)
-        with self._open_for_dispatch(key):
-            dispatched = bulk.dispatch(
-                self._runtime,
-                signatures,
-                group_id=self.record.id,
-                chunk=chunk,
-                key=key,
-                on_progress=on_progress,
-                progress=progress,
-                max_outstanding=max_outstanding,
-            )
-            if self._is_unsealed() or (key is not None and self.record.lacks_members):
-                self.seal()
+        dispatched: Dispatched | None = Dispatched(group_id=self.record.id)
+        try:
+            self._check_dispatch(signatures, chunk=chunk, key=key, max_outstanding=max_outstanding)
+            with self._open_for_dispatch(key):
+                try:
+                    dispatched = bulk.dispatch(
+                        self._runtime,
+                        signatures,
+                        group_id=self.record.id,
+                        chunk=chunk,
+                        key=key,
+                        on_progress=on_progress,
+                        progress=progress,
+                        max_outstanding=max_outstanding,
+                    )
+                except BaseException as error:
+                    dispatched = getattr(error, "dispatched", None)
+                    raise
+                if self._is_unsealed() or (key is not None and self.record.lacks_members):
+                    self.seal()
+        except JobTrackError as error:
+            error.dispatched = error.dispatched or dispatched
+            raise
         return dispatched
 
     def abandon(self) -> None:
@@ -263,8 +269,8 @@ class JobGroup:
             InvalidPayload: Something is no signature of a known task. In a list that is found before anything
                 is sent; what an iterator gave before is sent.
         """
+        members = several(signatures)
         with self._refusing():
-            members = several(signatures)
             check_members(self._runtime, members)
         if self._is_inert():
             send_members(self._runtime, self, members)
@@ -347,6 +353,16 @@ class JobGroup:
 
     def _is_unsealed(self) -> bool:
         return not self.record.standing and not self.record.sealed
+
+    def _check_dispatch(self, signatures: Any, *, key: str | None, **call: Any) -> None:
+        """Refuse what can be refused before the group is touched: that is no dispatch that broke off."""
+        bulk.check_call(signatures, key=key, group_id=self.record.id, **call)
+        if isinstance(signatures, (list, tuple)):
+            with self._refusing():
+                for number, member in enumerate(signatures):
+                    bulk.check_one(self._runtime, member, number)
+        if key is not None and not self._is_inert():
+            bulk.check_group_of_key(self._runtime, key, self.record.id)
 
     @contextmanager
     def _open_for_dispatch(self, key: str | None) -> Iterator[None]:

@@ -10,6 +10,7 @@ from celery_jobtrack.integration.options import group_id_of
 from celery_jobtrack.model.group import GROUP_TASK
 from celery_jobtrack.model.requests import EnqueueRequest, Origin
 from celery_jobtrack.model.state import GroupState
+from celery_jobtrack.strategies.refusals import cancelled_group
 
 if TYPE_CHECKING:
     from celery_jobtrack.integration.runtime import Runtime
@@ -28,7 +29,7 @@ def parent_id_of(runtime: Runtime, parent: Any) -> str | None:
         return parent_id
     record = recorded(runtime, parent_id)
     if record.state is GroupState.CANCELLED:
-        raise GroupCancelled(f"group {record.title!r} ({record.id}) was cancelled and takes no more members")
+        raise cancelled_group(record.title, record.id)
     if record.is_over and not record.standing:
         raise GroupCompleted(f"batch {record.title!r} ({record.id}) has completed and takes no more members")
     return parent_id

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from celery_jobtrack.errors import GroupCancelled, InvalidPayload
 from celery_jobtrack.features.groups.hold import held_open
 from celery_jobtrack.integration.lineage import recorded
-from celery_jobtrack.integration.redriving import run_again, was_never_sent
+from celery_jobtrack.integration.redriving import has_moved_on, run_again, was_never_sent
 from celery_jobtrack.model.group import GROUP_TASK
 from celery_jobtrack.model.requests import JobQuery
 from celery_jobtrack.model.state import REDRIVEN, GroupOutcome, JobState, Reason
@@ -35,7 +35,7 @@ class Retried:
     """Ids of jobs that cannot run again: their message was not kept (``jobtrack_keep_message``)."""
     never_sent: tuple[str, ...] = ()
     """Ids of members that cannot run again: each is the end of a chain or a chord, and what comes before it
-    did not succeed. Send the canvas anew."""
+    did not succeed. Send the canvas anew, as another member: these stay failed, and so does the batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +163,8 @@ class _Retry:
     def job(self, job: JobRecord) -> bool:
         """Run a job again. Returns whether others may follow."""
         message = self._runtime.store.message(job.id)
+        if message is None and has_moved_on(self._runtime, job):
+            return not self._is_over()  # somebody else runs it again
         if message is None:
             lacking = self._count.never_sent if was_never_sent(job) else self._count.not_kept
             lacking.append(job.id)

@@ -14,7 +14,7 @@ from celery_jobtrack.integration.bulk.members import naming
 from celery_jobtrack.integration.bulk.one_by_one import OneByOne
 from celery_jobtrack.integration.bulk.packing import Packer
 from celery_jobtrack.integration.bulk.recording import Recording, by_group
-from celery_jobtrack.integration.bulk.room import Room
+from celery_jobtrack.integration.bulk.room import Room, check_room
 from celery_jobtrack.integration.bulk.sending import Broker
 from celery_jobtrack.model.names import check_name
 
@@ -62,15 +62,22 @@ def dispatch(
         DispatchFailed: The signatures or the broker raised something.
         JobTrackError: What recording raises. All of these have ``dispatched``.
     """
-    _check(signatures, chunk=chunk, key=key)
-    with ExitStack() as stack:
-        told = [] if on_progress is None else [on_progress]
-        if progress:
-            told.append(stack.enter_context(bar(signatures)))
-        room = None if max_outstanding is None else Room(runtime, group_id, max_outstanding)
-        packer = Packer(runtime, group_id=group_id, usual=options or {}, key=key)
-        bulk = BulkDispatch(runtime, packer, Account(group_id), chunk=chunk, room=room)
-        return bulk.run(signatures, told=told)
+    account = Account(group_id)
+    try:
+        check_call(signatures, chunk=chunk, key=key, max_outstanding=max_outstanding, group_id=group_id)
+        with ExitStack() as stack:
+            told = [] if on_progress is None else [on_progress]
+            if progress:
+                told.append(stack.enter_context(bar(signatures)))
+            room = None
+            if max_outstanding is not None and group_id is not None:
+                room = Room(runtime, group_id, max_outstanding)
+            packer = Packer(runtime, group_id=group_id, usual=options or {}, key=key)
+            bulk = BulkDispatch(runtime, packer, account, chunk=chunk, room=room)
+            return bulk.run(signatures, told=told)
+    except JobTrackError as error:
+        error.dispatched = error.dispatched or account.report()
+        raise
 
 
 class _Read(NamedTuple):
@@ -186,7 +193,8 @@ class BulkDispatch:
         ) from handed.cause
 
 
-def _check(signatures: Any, *, chunk: Any, key: Any) -> None:
+def check_call(signatures: Any, *, chunk: Any, key: Any, max_outstanding: Any, group_id: str | None) -> None:
+    """See that a dispatch can be made of what was given. Raises InvalidPayload."""
     if isinstance(signatures, Signature):
         raise InvalidPayload(
             f"dispatching takes many signatures, not one {signatures.get('subtask_type') or 'signature'}: "
@@ -198,3 +206,5 @@ def _check(signatures: Any, *, chunk: Any, key: Any) -> None:
         raise InvalidPayload(f"chunk is a whole number from 1 to {LARGEST_CHUNK}, not {chunk!r}")
     if key is not None:
         check_name("the key of a dispatch", key, InvalidPayload)
+    if max_outstanding is not None:
+        check_room(max_outstanding, group_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.integration.runtime import Runtime
 
-_IDS = uuid.UUID("5f0c8c2e-6a3e-4a43-9d8e-52f4d1a1c7b5")
-"""The namespace of the ids that are made from a key."""
 _SHOWN = 200
 _SINGLE = (Signature, xmap, xstarmap)
 """Kinds of signatures that are one message."""
@@ -98,11 +95,6 @@ def naming(number: int) -> Iterator[None]:
     except TypeError as error:
         # As Celery complains of arguments that do not fit.
         raise InvalidPayload(f"member {number}: it cannot be sent: {error}") from error
-
-
-def id_from_key(namespace: str, key: str, number: int) -> str:
-    """The id of the job at a place of a dispatch that has a key: the same whenever it is made."""
-    return str(uuid.uuid5(_IDS, f"{namespace}\n{key}\n{number}"))
 
 
 def _shown(item: Any) -> str:

@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from celery.canvas import Signature
 
 from celery_jobtrack.errors import InvalidPayload
-from celery_jobtrack.integration.bulk.members import (
-    as_signature,
-    checked_member,
-    id_from_key,
-    is_canvas,
-    naming,
-)
+from celery_jobtrack.integration.bulk.keyed import id_from_key, strayed_by_key
+from celery_jobtrack.integration.bulk.members import as_signature, checked_member, is_canvas, naming
 from celery_jobtrack.integration.bulk.parcel import Single
 from celery_jobtrack.integration.bulk.shape import Shape, shareable
 from celery_jobtrack.integration.collector import Collector
@@ -25,6 +20,7 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.integration.bulk.parcel import Parcel
     from celery_jobtrack.integration.runtime import Runtime
+    from celery_jobtrack.strategies.strays import StrayJob
 
 _SHAPES = 256
 """How many shapes are remembered: where every job has options of its own, there is nothing to share."""
@@ -85,6 +81,14 @@ class Packer:
         self._shapes: dict[Hashable, Shape | None] = {}
         self.is_repeatable = key is not None
         """Whether any of the jobs so far may have been recorded before, as its id is not a new one."""
+
+    def refused(self, stray: StrayJob) -> InvalidPayload:
+        """What is said of a dispatch in which a job is a member of another group."""
+        if self._key is None:
+            return InvalidPayload(
+                f"{stray}: a signature gives this task_id, and ids are unique; give it another"
+            )
+        return strayed_by_key(stray)
 
     def pack(self, item: Any, number: int) -> Parcel | None:
         """A parcel; None if the task's own ``apply_async`` sends no message of this job.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.integration.bulk.parcel import OfRun
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.model.requests import SettleRequest
 from celery_jobtrack.model.state import QUEUED, JobState, Reason
+from celery_jobtrack.strategies.strays import StrayJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from celery_jobtrack.integration.bulk.packing import Packer
     from celery_jobtrack.integration.bulk.parcel import Parcel
     from celery_jobtrack.integration.runtime import Runtime
-    from celery_jobtrack.model.answers import EnqueueResult
 
 
 class Recording:
@@ -38,9 +37,16 @@ class Recording:
 
         Raises:
             UnknownGroup, GroupCancelled, GroupCompleted: The group takes no members.
-            InvalidPayload: The key made ids of jobs that an earlier dispatch put into another group.
+            InvalidPayload: A job was dispatched before into another group: this one would complete without
+                it, and take that for a success. Nothing is recorded.
             StoreUnavailable: The store is away, and the jobs need it.
         """
+        try:
+            return self._record(parcels)
+        except StrayJob as error:
+            raise self._packer.refused(error) from error
+
+    def _record(self, parcels: Sequence[Parcel]) -> Sequence[Parcel]:
         requests = [parcel.request for parcel in parcels]
         # As for a single job: a new member needs the store, as nobody else would count it. So does a key.
         needs_store = requests[0].origin.group_id is not None or self._packer.is_repeatable
@@ -52,8 +58,6 @@ class Recording:
                 self._is_kept = True
                 return parcels
             results = kept
-        if self._packer.is_repeatable:
-            self._refuse_strays(parcels, results)
         new = []
         for parcel, result in zip(parcels, results, strict=True):
             if not result.created:
@@ -62,21 +66,6 @@ class Recording:
             run = result.job.run if self._packer.is_repeatable else 1
             new.append(parcel if run == 1 else OfRun(parcel, run))
         return new
-
-    def _refuse_strays(self, parcels: Sequence[Parcel], results: Sequence[EnqueueResult]) -> None:
-        """A group would complete without what a key found elsewhere, and take that for a success."""
-        for parcel, result in zip(parcels, results, strict=True):
-            wanted, found = parcel.request.origin.group_id, result.job.group_id
-            if result.created or found == wanted:
-                continue
-            error = InvalidPayload(
-                f"job {result.job.id} was dispatched with the same key into {_named(found)}, and not into "
-                f"{_named(wanted)}: dispatch into that one again (groups.get_or_create() finds it by its "
-                "key), or take another key"
-            )
-            pairs = zip(parcels, results, strict=True)
-            self.settle_unsent([new for new, recorded in pairs if recorded.created], error)
-            raise error
 
     def settle_unsent(self, parcels: Sequence[Parcel], cause: Exception) -> None:
         """End the recorded jobs that will not be sent."""
@@ -98,7 +87,3 @@ def by_group(parcels: Iterable[Parcel]) -> Iterable[list[Parcel]]:
     for parcel in parcels:
         found.setdefault(parcel.request.origin.group_id, []).append(parcel)
     return found.values()
-
-
-def _named(group_id: str | None) -> str:
-    return "no group" if group_id is None else f"group {group_id}"

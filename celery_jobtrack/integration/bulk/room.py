@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.model.state import GroupState
@@ -23,17 +23,10 @@ class Room:
     Args:
         runtime: The app's.
         group_id: The group.
-        most: How many may be outstanding.
-
-    Raises:
-        InvalidPayload: There is no group, or the number is none.
+        most: How many may be outstanding; see ``check_room``.
     """
 
-    def __init__(self, runtime: Runtime, group_id: str | None, most: int) -> None:
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-            raise InvalidPayload(f"max_outstanding is a whole number from 1, not {most!r}")
-        if group_id is None:
-            raise InvalidPayload("max_outstanding counts the members of a group, and there is no group=")
+    def __init__(self, runtime: Runtime, group_id: str, most: int) -> None:
         self._runtime = runtime
         self._group_id = group_id
         self._most = most
@@ -49,3 +42,11 @@ class Room:
                 return
             time.sleep(pause)
             pause = min(_LONGEST, pause * 1.5)
+
+
+def check_room(most: Any, group_id: str | None) -> None:
+    """See that there is a group whose members can be counted so far. Raises InvalidPayload."""
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise InvalidPayload(f"max_outstanding is a whole number from 1, not {most!r}")
+    if group_id is None:
+        raise InvalidPayload("max_outstanding counts the members of a group, and there is no group=")

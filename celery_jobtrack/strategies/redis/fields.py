@@ -245,6 +245,8 @@ CANCELLING_GROUP = 104
 """Why none of its members can run again."""
 OVERLAPPING = 105
 """Another job has a key, and that was to be raised."""
+STRAY_JOB = 106
+"""A job of a chunk is known as one of another group."""
 
 
 def _named(members: Mapping[Enum, int]) -> dict[str, int]:
@@ -283,6 +285,7 @@ IN_LUA: Mapping[str, Mapping[str, object]] = {
         "completed_group": COMPLETED_GROUP,
         "cancelling_group": CANCELLING_GROUP,
         "overlapping": OVERLAPPING,
+        "stray_job": STRAY_JOB,
     },
     "C": {
         "page": PAGE,

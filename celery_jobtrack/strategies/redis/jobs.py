@@ -18,6 +18,7 @@ from celery_jobtrack.strategies.redis.fields import (
     REASONS,
     REFUSALS,
     STATES,
+    STRAY_JOB,
     UNKNOWN_GROUP,
     UNKNOWN_ORIGIN,
 )
@@ -33,6 +34,8 @@ from celery_jobtrack.strategies.redis.job_records import (
 )
 from celery_jobtrack.strategies.redis.lock_records import dump_claims, load_fences, load_ids, overlapping
 from celery_jobtrack.strategies.redis.packing import pack, to_microseconds, whole
+from celery_jobtrack.strategies.refusals import cancelled_group
+from celery_jobtrack.strategies.strays import StrayJob
 from celery_jobtrack.strategies.unknown import unknown_group, unknown_job
 
 if TYPE_CHECKING:
@@ -95,6 +98,8 @@ class JobTransitions(RedisBase):
             origin = request.origin
             arguments += (pack_id(origin.job_id), dump_origin(origin), request.message or b"")
         answer = self._ask("enqueue_many", *arguments)
+        if answer[0] == STRAY_JOB:
+            raise StrayJob(unpack_id(answer[1]), unpack_id(answer[2]) if answer[2] else None, group_id)
         if answer[0] != 1:
             raise refused(answer[0], group_id or "", answer[1], self._namespace)
         return [
@@ -239,7 +244,7 @@ def refused(code: int, group_id: str, texts: bytes, namespace: str) -> JobTrackE
         return unknown_group(group_id, namespace)
     title = title_of(texts)
     if code == CANCELLED_GROUP:
-        return GroupCancelled(f"group {title!r} ({group_id}) was cancelled and takes no more members")
+        return cancelled_group(title, group_id)
     if code == CANCELLING_GROUP:
         return GroupCancelled(
             f"group {title!r} ({group_id}) is being cancelled: none of its members can run again "

@@ -24,8 +24,10 @@ from celery_jobtrack.model.requests import (
     StartRequest,
 )
 from celery_jobtrack.model.state import GroupState, JobState, Reason
+from celery_jobtrack.strategies.refusals import cancelled_group
 from celery_jobtrack.strategies.row import locking
 from celery_jobtrack.strategies.row.base import RowBase
+from celery_jobtrack.strategies.strays import StrayJob
 from celery_jobtrack.strategies.unknown import unknown_group, unknown_job
 
 if TYPE_CHECKING:
@@ -296,16 +298,18 @@ def _fences(rows: Rows, job: JobRecord) -> tuple[tuple[str, int], ...]:
 def _enqueue_many(rows: Rows, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
     """Record a chunk: what is known stays as it is, unless its message could not be sent the time before."""
     now = rows.now()
+    group_id = requests[0].origin.group_id
     known = dict(rows.jobs_of([request.origin.job_id for request in requests]))
+    for request in requests:
+        stray = known.get(request.origin.job_id)
+        if stray is not None and stray.group_id != group_id:
+            raise StrayJob(stray.id, stray.group_id, group_id)
     new: dict[str, tuple[JobRecord, bytes | None]] = {}
     results = []
     for request in requests:
         job_id = request.origin.job_id
         job = known.get(job_id)
-        created = job is None or (
-            # One of another group would run there, and this group would never have it.
-            job.reason is Reason.PUBLISH_FAILED and job.group_id == request.origin.group_id
-        )
+        created = job is None or job.reason is Reason.PUBLISH_FAILED
         if job is None:
             recorded = moves.enqueue(None, request, now).job
             assert recorded is not None
@@ -316,7 +320,6 @@ def _enqueue_many(rows: Rows, requests: Sequence[EnqueueRequest]) -> Sequence[En
             assert again is not None
             known[job_id] = _redriven(rows, job, again, request.message)
         results.append((job_id, created))
-    group_id = requests[0].origin.group_id
     if group_id is not None and new:
         group = open_for_members(rows, group_id)
         joined = grouping.join(group, now, count=len(new))
@@ -422,6 +425,6 @@ def open_for_members(rows: Rows, group_id: str) -> GroupRecord:
 def check_open_for_members(group: GroupRecord) -> None:
     """Raise what says why a group may not be given members."""
     if group.state is GroupState.CANCELLED:
-        raise GroupCancelled(f"group {group.title!r} ({group.id}) was cancelled and takes no more members")
+        raise cancelled_group(group.title, group.id)
     if group.is_over and not group.standing:
         raise GroupCompleted(f"batch {group.title!r} ({group.id}) has completed and takes no more members")

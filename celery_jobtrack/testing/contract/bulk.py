@@ -11,6 +11,7 @@ from celery_jobtrack.errors import GroupCancelled, GroupCompleted, UnknownGroup
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.requests import EnqueueRequest, JobQuery
 from celery_jobtrack.model.state import GroupState, JobState, Outcome, Reason
+from celery_jobtrack.strategies.strays import StrayJob
 from celery_jobtrack.testing.steps import (
     batch,
     enqueue,
@@ -126,24 +127,34 @@ class BulkContract:
         assert the_group(store).totals == Totals(total=3, failed=1)
         assert store.recompute_group("g").repaired is None
 
-    def test_job_of_another_group_that_could_not_be_published_stays_as_it_is(self, store: Store) -> None:
-        group(store)
-        store.begin_filling("g", "f", 60)
+    @pytest.mark.parametrize("stray", ["queued-other", "unsent-other", "unsent-none"])
+    def test_chunk_with_a_job_of_another_group_is_refused_whole(self, store: Store, stray: str) -> None:
+        batch(store)
         group(store, "other")
-        fail_to_publish(store, "of-other", group_id="other")
-        fail_to_publish(store, "of-none")
-        fail_to_publish(store, "of-g", group_id="g")
-        before = [the_job(store, job_id) for job_id in ("of-other", "of-none")]
-        results = enqueue_many(store, ["of-other", "new", "of-none"], group_id="g", message=b"new")
-        assert [result.created for result in results] == [False, True, False]
-        assert [result.job for result in results[::2]] == before
-        assert [the_job(store, job.id) for job in before] == before
-        assert store.message("of-other") == b"old"
-        assert not enqueue_many(store, ["of-g"])[0].created
-        assert (the_group(store, "other").totals, the_group(store).totals) == (
-            Totals(total=1, failed=1),
-            Totals(total=2, failed=1),
-        )
+        fail_to_publish(store, "unsent-g", group_id="g")
+        enqueue(store, "queued-other", group_id="other")
+        fail_to_publish(store, "unsent-other", group_id="other")
+        fail_to_publish(store, "unsent-none")
+        known = ("unsent-g", "queued-other", "unsent-other", "unsent-none")
+        before = [the_job(store, job_id) for job_id in known]
+        groups = [the_group(store), the_group(store, "other")]
+        with pytest.raises(
+            StrayJob, match=f"job {stray} was dispatched before into .*, and not into group g"
+        ):
+            enqueue_many(store, ["new", "unsent-g", stray, "newer"], group_id="g", message=b"new")
+        assert [the_job(store, job_id) for job_id in known] == before
+        assert [store.job("new"), store.job("newer")] == [None, None]
+        assert store.message(stray) != b"new"
+        assert [the_group(store), the_group(store, "other")] == groups
+
+    def test_chunk_of_no_group_with_a_member_is_refused_whole(self, store: Store) -> None:
+        group(store)
+        enqueue(store, "member", group_id="g")
+        with pytest.raises(
+            StrayJob, match="job member was dispatched before into group g, and not into no g"
+        ):
+            enqueue_many(store, ["new", "member"])
+        assert store.job("new") is None
 
     def test_dispatch_that_is_repeated_after_it_failed_reopens_its_batch(self, store: Store) -> None:
         batch(store)

@@ -238,9 +238,30 @@ class OutcomeContract:
         start(store, "a", "ta", group_id="g")
         store.cancel_group("g")
         changed = store.seal_group("g", incomplete=True)
-        assert (changed.group.sealed, changed.group.incomplete) == (True, False)
+        assert (changed.group.sealed, changed.group.incomplete) == (False, False)
         finish(store, "a", "ta", group_id="g")
         assert told(store, clock) == [(STARTED, None), (COMPLETED, GroupOutcome.CANCELLED)]
+
+    @pytest.mark.parametrize("sealed", [True, False])
+    @pytest.mark.parametrize("over", [True, False])
+    def test_batch_cancelled_before_it_was_dispatched_whole_lacks_members_when_it_runs_again(
+        self, store: Store, clock: Clock, sealed: bool, over: bool
+    ) -> None:
+        batch(store, callbacks=CATCH)
+        enqueue(store, "a", group_id="g")
+        if sealed and not over:
+            store.seal_group("g")
+        store.cancel_group("g")
+        for is_due in (not over, over):
+            if is_due:
+                store.seal_group("g", incomplete=True)
+            if the_group(store).outstanding:
+                settle(store, "a", JobState.REVOKED, Reason.GROUP_CANCELLED)
+        assert told(store, clock) == [(STARTED, None), (COMPLETED, GroupOutcome.CANCELLED)]
+        assert redrive(store, "a").applied
+        run(store, "a", group_id="g", run=2)
+        record = the_group(store)
+        assert (record.generation, record.outcome) == (2, GroupOutcome.FAILED)
 
     def test_progress_is_told_each_time_so_many_have_ended(self, store: Store, clock: Clock) -> None:
         batch(store, callbacks=(callback(CallbackKind.PROGRESS, every=2),))

@@ -1,11 +1,13 @@
 -- uses: redriving
 -- Record a chunk of jobs that are about to be published, all of one group or of none.
--- Guards: the group exists and takes members. What is known stays as it is; but a job of this group that
--- ended because it could not be published is redriven, which a group that is being cancelled refuses.
+-- Guards: the group exists and takes members, and no job is known as one of another group. What is known stays
+-- as it is; but a job that ended because it could not be published is redriven, which a group that is being
+-- cancelled refuses.
 -- All of it is computed first: it is recorded whole, or nothing of it is.
 -- ARGV: 2 group or '', 3 a digit for each job: 1 if there is a message, and 2 more if that is about to be
 --       published; then for each: job, origin, message
--- Writes the jobs, the group, the messages. Gives [1, 1 created | 0 known, job, …], or [why not, title].
+-- Writes the jobs, the group, the messages. Gives [1, 1 created | 0 known, job, …], [why not, title], or
+-- [106, job's id, its group or ''].
 
 local BLOCK = 2000  -- values in one command: Lua's stack has room for some thousands
 local of_group, flags = ARGV[2], ARGV[3]
@@ -18,13 +20,16 @@ for number = 1, #flags do
   if values[id] == nil then
     local job, raw = load_job(id)
     values[id] = raw or true
+    if job and (job[J.group_id] or '') ~= of_group then
+      return pack({SAY.stray_job, id, job[J.group_id] or ''})
+    end
     if not job then
       job = new_job(ARGV[3 * number + 2], STATE.ENQUEUED)
       job[J.enqueued_at] = now
       if flag < 2 then job[J.published_at] = nil end
       new[#new + 1], new_ids[#new + 1] = job, id
       created_now = 1
-    elseif job[J.reason] == REASON.PUBLISH_FAILED and (job[J.group_id] or '') == of_group then
+    elseif job[J.reason] == REASON.PUBLISH_FAILED then
       again[#again + 1] = {id, job, places(job)}
       created_now = 1
     end
