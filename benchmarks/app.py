@@ -36,8 +36,8 @@ def make_app(case: Case) -> Celery:
             _note_completions(Path(case.heard))
     marks = Marks(Path(case.marks))
 
-    @app.task(name="benchmarks.noop", shared=False, **options)
-    def noop() -> None:
+    @app.task(name="benchmarks.noop", shared=False, **options, **_lock_options(app, case))
+    def noop(number: str = "") -> None:  # noqa: ARG001 - what a key is made of
         marks.add()
 
     @app.task(name="benchmarks.follow", shared=False, **options)
@@ -47,6 +47,17 @@ def make_app(case: Case) -> Celery:
             file.write(f"{now}\n")
 
     return app
+
+
+def _lock_options(app: Celery, case: Case) -> dict[str, Any]:
+    if case.lock is None:
+        return {}
+    if case.lock == "jobtrack":
+        return {"without_overlapping": True}
+    from celery_singleton import Singleton
+
+    app.conf.singleton_backend_url = case.lock.partition(" ")[2]
+    return {"base": Singleton}
 
 
 def _note_completions(path: Path) -> None:

@@ -25,6 +25,8 @@ class Case:
     """Whether the task is a tracked one."""
     grouped: bool = False
     """Whether all jobs are members of one group."""
+    lock: str | None = None
+    """Who keeps jobs with the same arguments apart: "jobtrack", or "celery-singleton" and its Redis."""
     heard: str | None = None
     """The file in which a listener notes when each group completed."""
     followed: str | None = None

@@ -37,8 +37,9 @@ def publish(app: Celery, case: Case, queue: str, jobs: int) -> None:
             group = JobTrack.of(app).groups.create(queue)
             stack.enter_context(group.filling())
             options["job_group"] = group
-        for _ in range(jobs):
-            task.apply_async(**options)
+        for number in range(jobs):
+            # Only where a key is made of them do jobs have arguments.
+            task.apply_async((f"{queue} {number}",) if case.lock is not None else (), **options)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BARE = "bare"
+SINGLETON = "celery-singleton"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class Variant:
     store: str | None = None
     """The store of celery-jobtrack; ``{url}`` as above, ``{folder}`` is a fresh folder."""
     grouped: bool = False
+    lock: str | None = None
+    """Who sees to it that no job runs beside one with the same arguments; all have other ones."""
     django: bool = False
     options: tuple[str, ...] = ()
     """More options of ``celery worker``."""
@@ -50,6 +53,7 @@ class Variant:
             conf=conf,
             tracked=self.store is not None,
             grouped=self.grouped,
+            lock=self.lock if self.lock != SINGLETON else f"{SINGLETON} {url}",
             heard=heard,
             django=url if self.django else None,
         )
@@ -76,6 +80,19 @@ VARIANTS = {
         Variant(name="events", about="Celery's monitoring events (worker -E)", options=("-E",)),
         Variant(name="jobtrack-redis", about="tracked, on Redis", server="redis", store="{url}"),
         Variant(
+            name="jobtrack-redis-lock",
+            about="tracked, on Redis, without_overlapping: a key for each job",
+            server="redis",
+            store="{url}",
+            lock="jobtrack",
+        ),
+        Variant(
+            name=SINGLETON,
+            about="celery-singleton on Redis: a key for each job; not tracked",
+            server="redis",
+            lock=SINGLETON,
+        ),
+        Variant(
             name="jobtrack-redis-group",
             about="tracked, on Redis, all jobs in one group",
             server="redis",
@@ -84,6 +101,13 @@ VARIANTS = {
         ),
         Variant(
             name="jobtrack-postgresql", about="tracked, on PostgreSQL", server="postgresql", store="{url}"
+        ),
+        Variant(
+            name="jobtrack-postgresql-lock",
+            about="tracked, on PostgreSQL, without_overlapping: a key for each job",
+            server="postgresql",
+            store="{url}",
+            lock="jobtrack",
         ),
         Variant(
             name="jobtrack-postgresql-group",

@@ -102,6 +102,25 @@ def _path(value: Any) -> str | None:
     raise ValueError("it must be the path of a folder")
 
 
+def _log_file(value: Any) -> str | None:
+    """Absolute, as a process may change its working directory before it writes."""
+    if value is None:
+        return None
+    if (
+        not isinstance(value, (str, os.PathLike))
+        or not isinstance(os.fspath(value), str)
+        or not os.fspath(value)
+    ):
+        raise ValueError("it must be the path of a file, or None")
+    path = os.path.abspath(value)  # noqa: PTH100 - one that resolves no links
+    if os.path.isdir(path) or os.fspath(value).endswith(os.sep):  # noqa: PTH112
+        raise ValueError("this is a folder; it must be the path of a file")
+    folder = os.path.dirname(path)  # noqa: PTH120
+    if not os.path.isdir(folder):  # noqa: PTH112
+        raise ValueError(f"there is no folder {folder}; make it, as only the file itself is made")
+    return path
+
+
 def _one_of(*choices: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if value in choices:
@@ -115,6 +134,17 @@ def _names(value: Any) -> tuple[str, ...]:
     if isinstance(value, str) or not all(isinstance(name, str) for name in value):
         raise ValueError("it must be a list of names")
     return tuple(name.lower() for name in value)
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(pattern, str) for pattern in value):
+        raise ValueError("it must be a list of patterns")
+    for pattern in value:
+        if pattern.count(":") != 1 or not all(pattern.split(":")):
+            raise ValueError(
+                f"{pattern!r} is no pattern of a function: write 'module:function' or 'module:*'"
+            )
+    return tuple(value)
 
 
 def _anything(value: Any) -> Any:
@@ -169,6 +199,12 @@ class Settings:
     """Folder of what could not be recorded while the store was away; found by itself when not set."""
     retention: Retention = _setting(default=Retention(), check=_retention)
     """How long what has ended is kept, by state."""
+    job_log: str | None = _setting(default=None, check=_log_file)
+    """File to which every process appends a line of JSON for each event of a job."""
+    error_log: str | None = _setting(default=None, check=_log_file)
+    """File to which every process appends failures and lost workers only, with tracebacks."""
+    approved_callables: tuple[str, ...] = _setting(default=(), check=_patterns)
+    """Patterns of functions that ``run_background`` may run: ``"shop.services:*"``."""
     store_wait: float = _setting(default=15.0, check=_seconds)
     """Seconds for which a starting worker waits for the store."""
 
@@ -194,6 +230,11 @@ class Settings:
             raise ConfigurationError(
                 f"jobtrack_lease ({settings.lease:g} s) must be longer than jobtrack_heartbeat "
                 f"({settings.heartbeat:g} s): otherwise healthy workers are given up"
+            )
+        if settings.job_log is not None and settings.job_log == settings.error_log:
+            raise ConfigurationError(
+                f"jobtrack_job_log and jobtrack_error_log are the same file, {settings.job_log}: "
+                "every failure would be in it twice"
             )
         return settings
 

@@ -15,6 +15,7 @@
     ├── GroupCancelled              a cancelled group takes no more members
     ├── GroupNotCompleted           a group has to complete before what was asked of it
     ├── WouldBlock                  a group or a job was waited for inside of a task
+    ├── NotApproved                 a function that may not be run by name
     ├── InvalidPayload              arguments or options that cannot be sent or kept
     ├── DispatchFailed              a bulk dispatch was interrupted; it says what was sent
     ├── Overlapping                 another job has the lock, and ``on_conflict="raise"``
@@ -92,6 +93,10 @@ class WouldBlock(JobTrackError, RuntimeError):
 
     It is a ``RuntimeError`` too, as what Celery's own ``result.get()`` raises there.
     """
+
+
+class NotApproved(JobTrackError):
+    """A function that ``jobtrack_approved_callables`` does not allow to be run by name."""
 
 
 class InvalidPayload(JobTrackError, EncodeError, ValueError):

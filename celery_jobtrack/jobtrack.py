@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 
 from celery_jobtrack.errors import JobTrackError
+from celery_jobtrack.features import background
+from celery_jobtrack.features.background import Background
 from celery_jobtrack.features.dispatch import DispatchingTask
 from celery_jobtrack.features.groups import Groups, JobGroup, PendingBatch, several
 from celery_jobtrack.features.inspection import Inspection
@@ -23,7 +25,7 @@ from celery_jobtrack.tracking.doctor import Doctor
 from celery_jobtrack.tracking.pruner import Pruned, Pruner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
 
     from celery import Celery
@@ -66,6 +68,7 @@ class JobTrack:
         self.inspect = Inspection(runtime)
         self.locks = Locks(runtime)
         first = runtime.sender
+        self._background = Background(runtime)
         self.jobs: JobClasses = JobClasses(runtime, DispatchingTask) if first is self else first.jobs
 
     @classmethod
@@ -98,6 +101,45 @@ class JobTrack:
         """
         result: TrackedResult = self.jobs.pending(name, payload, **more).dispatch()
         return result
+
+    def run_background(
+        self,
+        function: str,
+        arguments: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        priority: int | None = None,
+        delay: float | None = None,
+        retries: int = 0,
+        queue: str | None = None,
+        group: JobGroup | str | None = None,
+    ) -> TrackedResult:
+        """Run a function in a worker that is no task, given by its path; it must be approved.
+
+        What is approved is in ``jobtrack_approved_callables``. The path must match, and so must the module
+        and the name under which the function was really defined. A worker looks again.
+
+        Args:
+            function: ``"module:function"`` or ``"module:Class.method"``; a method runs on a new instance,
+                made without arguments.
+            arguments: A list of positional arguments, or a mapping of named ones.
+            priority: From 0 to 9; 9 goes first.
+            delay: Seconds until it runs at the earliest.
+            retries: How often it is run again if it raises, after 1, 2, 4, … seconds.
+            queue: Where it is sent; by default as the app routes ``jobtrack.run_background``.
+            group: Of which it becomes a member.
+
+        Raises:
+            NotApproved: It may not be run. A job is recorded that was rejected.
+            InvalidPayload: It is no path, leads nowhere, or an argument cannot be sent.
+            UnknownQueue, UnknownGroup, GroupCompleted, GroupCancelled: As for every dispatch.
+
+        Example::
+
+            jobtrack.run_background("shop.services:Mailer.send", ["a@example.com"], priority=5, retries=3)
+        """
+        return self._background.dispatch(
+            function, arguments, priority=priority, delay=delay, retries=retries, queue=queue, group=group
+        )
 
     def dispatch_many(
         self,
@@ -186,6 +228,34 @@ class JobTrack:
             about={**about, "time_to_check": time_to_check},
             parent=parent,
         )
+
+    def listen(self, name: str, handler: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Have class-style jobs of this name run by a function, which gets the payload as a dictionary.
+
+        Args:
+            name: What the job is called in ``dispatch``.
+            handler: The function; without it this is a decorator.
+            options: ``queue`` and Celery's task options: ``max_retries``, ``acks_late``, …
+
+        Returns:
+            The handler.
+
+        Raises:
+            ConfigurationError: Another job or task has this name, or an option is none.
+
+        Example::
+
+            @jobtrack.listen("send-notification", max_retries=3)
+            def send(payload): ...
+
+            jobtrack.dispatch("send-notification", to="a@example.com")
+        """
+
+        def connect(found: Callable[..., Any]) -> Callable[..., Any]:
+            self.jobs.listen(name, found, **options)
+            return found
+
+        return connect if handler is None else connect(handler)
 
     def autodiscover(self, *packages: str) -> None:
         """Find class-style jobs in these packages when they are first needed, as Celery finds tasks."""
@@ -298,6 +368,7 @@ def _install(app: Celery, runtime: Runtime) -> None:
     celery_signals.connect()
     bootstep.connect()
     tasks.register(app)
+    background.register(app, DispatchingTask)
     app.steps["worker"].add(bootstep.JobTrackStep)
 
     def discover(**_: Any) -> None:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @paged
 @pass_surface
 def locks(surface: Surface, key: str | None, release: str | None, limit: int, cursor: str | None) -> None:
-    """List the keys of without_overlapping and max_concurrent, by name.
+    """List locks: who has which, and who waits.
+
+    They are the keys of without_overlapping and max_concurrent.
 
     A job whose key is taken away goes on, beside the next one. To free the key of a job that hangs, cancel
     the job instead.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--window", type=Span(), default="1m", show_default=True, help="Of which time the rates are.")
 @pass_surface
 def queues(surface: Surface, window: timedelta) -> None:
-    """Show the queues: how much each holds, since when, how fast it fills, who consumes it.
+    """Show what waits in each queue, and who consumes it.
 
     The workers are asked, which takes a second or two. What nobody knows is left out.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import pkgutil
 import re
@@ -14,7 +15,7 @@ from celery_jobtrack.errors import ConfigurationError, InvalidPayload, UnknownJo
 from celery_jobtrack.integration.runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _TASK_OPTIONS = (
     "max_retries",
@@ -40,6 +41,7 @@ _TASK_OPTIONS = (
     "without_overlapping",
     "max_concurrent",
 )
+_OF_A_HANDLER = ("queue", *_TASK_OPTIONS)
 MISSING: Any = object()
 
 
@@ -189,6 +191,35 @@ class JobClasses:
             self._classes[name] = cls
             self._make_task(name, cls)
         return self._runtime.app._tasks[name]  # noqa: SLF001
+
+    def listen(self, name: str, handler: Callable[..., Any], **options: Any) -> type[Job]:
+        """Have jobs of this name run by a function, which gets the payload.
+
+        Args:
+            name: What the job is called.
+            handler: Is called with the payload, a dictionary.
+            options: Attributes of the job, as a class has them: ``queue``, ``max_retries``, …
+
+        Raises:
+            ConfigurationError: A job or a task has this name, the handler cannot be called, or an option is
+                none.
+        """
+        if not callable(handler):
+            raise ConfigurationError(f"the handler of job {name!r} cannot be called: {handler!r}")
+        if name in self._classes:
+            raise ConfigurationError(f"job {name!r} has a handler already; a job is run by one")
+        for option in options:
+            if option not in _OF_A_HANDLER:
+                near = ", ".join(difflib.get_close_matches(option, _OF_A_HANDLER, n=1)) or "none that is near"
+                raise ConfigurationError(f"job {name!r}: {option!r} is not known; did you mean: {near}")
+
+        def run(job: Job) -> Any:
+            return handler(dict(job.payload))
+
+        about = {"__doc__": handler.__doc__, "__module__": getattr(handler, "__module__", __name__)}
+        cls = type(getattr(handler, "__name__", name), (Job,), {"name": name, "run": run, **about, **options})
+        self.register(cls)
+        return cls
 
     def autodiscover(self, *packages: str) -> None:
         """Find the jobs in these packages, their modules included, when the app first needs them."""

@@ -12,6 +12,7 @@ from celery import states
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from celery_jobtrack.errors import GroupNotSet, StoreUnavailable
+from celery_jobtrack.integration.claiming import declares_claims
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import Header
 from celery_jobtrack.integration.origin import origin_of_request
@@ -48,6 +49,8 @@ def admit(task: Any) -> None:
     if header is None and not runtime.tracks(task.name):
         return
     setattr(request, _SEEN, True)
+    if header is None and declares_claims(task) and not request.is_eager:
+        _send_again(task, request)
     running = _ask(runtime, task, request, header)
     setattr(request, ATTRIBUTE, running)
     if getattr(task, "writes_started", False):
@@ -57,6 +60,16 @@ def admit(task: Any) -> None:
         raise GroupNotSet(
             f"task {task.name} runs in a group only (group_required = True) and its message names none"
         )
+
+
+def _send_again(task: Any, request: Any) -> None:
+    """Send the job of a message that was published without us once more, and run nothing now.
+
+    Only where it is published is it known which keys it claims, and is a message kept for one that has to
+    wait for them.
+    """
+    task.signature_from_request(request, request.args, request.kwargs).apply_async()
+    raise Ignore("sent again, with the keys that it claims")
 
 
 def _ask(runtime: Runtime, task: Any, request: Any, header: Header | None) -> Running:

@@ -37,15 +37,27 @@ def depths(app: Any, queues: Iterable[str]) -> Mapping[str, QueueDepth]:
             unacked = _unacked_in_redis(connection.default_channel)
         return {
             queue: QueueDepth(
-                ready=_ready(connection, queue), unacked=None if unacked is None else unacked.get(queue, 0)
+                ready=ready(connection, queue), unacked=None if unacked is None else unacked.get(queue, 0)
             )
             for queue in queues
         }
 
 
-def _ready(connection: Any, queue: str) -> int:
+def ready(connection: Any, queue: str) -> int:
+    """How many messages no worker has fetched: 0 if there is no such queue.
+
+    Args:
+        connection: To the broker.
+        queue: The queue's name.
+
+    Raises:
+        Exception: The broker's, if it cannot be asked.
+    """
     # A channel for each: RabbitMQ closes the one on which a queue is asked for that is not there.
     with connection.channel() as channel:
+        if connection.transport.driver_type == "redis":
+            # To kombu before 5.7, with a ``global_keyprefix``, none of its queues is there.
+            return int(channel._size(queue))  # noqa: SLF001
         try:
             return int(channel.queue_declare(queue, passive=True).message_count)
         except connection.channel_errors as error:

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.integration.header import Header
+from celery_jobtrack.integration.levels import number_of
 from celery_jobtrack.integration.shown import show
 from celery_jobtrack.model.requests import Origin
 
@@ -65,7 +66,7 @@ def origin_of_request(runtime: Runtime, task: Any, request: Any, header: Header 
         job_id=request.id,
         task=task.name,
         queue=delivery.get("routing_key"),
-        priority=delivery.get("priority"),
+        priority=number_of(delivery.get("priority"), runtime.broker),
         args=args,
         kwargs=kwargs,
         tags=header.tags,

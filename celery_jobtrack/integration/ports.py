@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.integration import backend
-from celery_jobtrack.integration.depths import depths
+from celery_jobtrack.integration.depths import depths, ready
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import Kept
 from celery_jobtrack.integration.retentions import retentions_of
@@ -76,7 +76,7 @@ class CeleryPorts:
         amqp = self._runtime.app.amqp
         consumed = amqp.queues.consume_from
         levels = self._runtime.levels
-        if levels is not None and (here := levels.consumed(consumed)):
+        if levels is not None and (here := levels.consumed(amqp.queues)):
             return here[0]
         return None if not consumed or amqp.default_queue.name in consumed else str(next(iter(consumed)))
 
@@ -105,10 +105,8 @@ class CeleryPorts:
     def queue_depth(self, queue: str) -> int | None:
         with self._runtime.app.connection_for_read() as connection:
             try:
-                channel = connection.default_channel
-                return int(channel.queue_declare(queue, passive=True).message_count)
-            except connection.channel_errors:
-                return 0  # there is no such queue, so there is no message in it
+                _ = connection.default_channel
+                return ready(connection, queue)
             except connection.connection_errors:
                 return None
 

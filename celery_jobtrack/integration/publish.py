@@ -28,6 +28,7 @@ from celery_jobtrack.integration.claiming import OPTION, check_given, claims_of
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import pack
+from celery_jobtrack.integration.levels import number_of
 from celery_jobtrack.integration.levels.connecting import connecting
 from celery_jobtrack.integration.levels.declared import declare
 from celery_jobtrack.integration.levels.routing import LevelRouter
@@ -289,7 +290,7 @@ class Publication:
             raise ConfigurationError("tracking needs task_protocol = 2, which is Celery's default")
         serializer = self.options.get("serializer") or self._runtime.app.conf.task_serializer
         sent = serialise(f"the arguments of {self.name}", body, serializer)
-        priority = self.options.get("priority")
+        priority = number_of(self.options.get("priority"), self._runtime.broker)
         origin = origin_of_message(
             self._runtime, self.name, self._headers, header, body=body, queue=queue_name, priority=priority
         )

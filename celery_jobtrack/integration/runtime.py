@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.config import Settings
@@ -16,7 +17,7 @@ from celery_jobtrack.integration.announced import Announced
 from celery_jobtrack.integration.canvas_groups import CanvasGroups
 from celery_jobtrack.integration.claiming import check_claims
 from celery_jobtrack.integration.identity import Identity
-from celery_jobtrack.integration.levels import AppLevels
+from celery_jobtrack.integration.levels import AppLevels, Broker
 from celery_jobtrack.integration.lineage import Lineage
 from celery_jobtrack.integration.loop import Loop
 from celery_jobtrack.integration.ports import CeleryPorts
@@ -26,6 +27,7 @@ from celery_jobtrack.integration.spool_folder import spool_folder
 from celery_jobtrack.strategies.resolve import resolve, task_strategy
 from celery_jobtrack.tracking.breaker import Breaker
 from celery_jobtrack.tracking.checker import Checker
+from celery_jobtrack.tracking.logs.job_logs import JobLogs
 from celery_jobtrack.tracking.recorder import Recorder
 from celery_jobtrack.tracking.spool import Spool
 from celery_jobtrack.tracking.tracker import Tracker
@@ -74,6 +76,7 @@ class Runtime:
         self._levels: AppLevels | None = None
         self._resolved: Resolved | None = None
         self._tracker: Tracker | None = None
+        self._logs: JobLogs | None = None
         self._recorder: Recorder | None = None
         self._spool: Spool | None = None
         self._breaker = Breaker()
@@ -114,6 +117,11 @@ class Runtime:
             self._warned = True
             logger.warning("jobtrack_enabled is False: jobs are dispatched and run, and are not tracked")
         return enabled
+
+    @cached_property
+    def broker(self) -> Broker:
+        """The kind of broker that the app publishes to. Opens nothing."""
+        return Broker.of(self.app)
 
     @property
     def levels(self) -> AppLevels | None:
@@ -169,9 +177,16 @@ class Runtime:
             if self._tracker is None:
                 store = self.resolved().store
                 self._breaker.call(store.open)
-                self._tracker = Tracker(store, self.ports, self._breaker)
+                self._logs = self._make_logs()
+                self._tracker = Tracker(store, self.ports, self._breaker, self._logs)
         if not self._belongs_to_worker:
             self.recorder.replay_soon()
+
+    def _make_logs(self) -> JobLogs | None:
+        settings = self.settings
+        if settings.job_log is None and settings.error_log is None:
+            return None
+        return JobLogs(job_log=settings.job_log, error_log=settings.error_log, redact=settings.redact)
 
     def wait_for_store(self) -> None:
         """Open the store, waiting for it up to ``jobtrack_store_wait`` seconds.
@@ -208,6 +223,9 @@ class Runtime:
                     self._tracker.store.stop_worker(self.identity.worker().id)
                 self._tracker.store.close()
                 self._tracker = None
+                if self._logs is not None:
+                    self._logs.close()
+                    self._logs = None
                 self._resolved = None
                 self._recorder = None
 
@@ -344,6 +362,8 @@ class Runtime:
         self.aside = None
         if self._spool is not None:
             self._spool.after_fork()
+        if self._logs is not None:
+            self._logs.after_fork()
         if self._tracker is not None:
             self._tracker.store.after_fork()
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.utils.encoding import safe_repr
 
+from celery_jobtrack.tracking.logs.hiding import HIDDEN
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from celery_jobtrack.config import Settings
 
 LONGEST_REPR = 1024
-HIDDEN = "…hidden…"
 
 
 class _Hidden:

@@ -49,6 +49,7 @@ class JobRecord:
     reason: Reason | None = None
     queue: str | None = None
     priority: int | None = None
+    """From 0 to 9; 9 goes first, whatever the broker calls it. None if it was given none."""
     args: str | None = None
     """The arguments as they are shown (see ``jobtrack_record_args``), not the message."""
     kwargs: str | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from celery_jobtrack import events
 from celery_jobtrack.errors import StoreUnavailable
 from celery_jobtrack.tracking.lost import LostAttempts
 
@@ -65,7 +64,7 @@ class Reaper:
         for (worker_id, worker), jobs in jobs_of.items():
             logger.error("worker %s is lost; it was running %s", worker, ", ".join(jobs))
             self._tracker.store.stop_worker(worker_id)
-            self._tracker.announcer.send(events.worker_lost, worker_id=worker_id, worker=worker, jobs=jobs)
+            self._tracker.announcer.announce_lost(worker_id, worker, jobs)
         return len(closed)
 
     def _guarded_close(self, attempt: Attempt) -> bool:

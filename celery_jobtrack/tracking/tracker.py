@@ -33,8 +33,10 @@ if TYPE_CHECKING:
         RetryRequest,
         SettleRequest,
         StartRequest,
+        Worker,
     )
     from celery_jobtrack.strategies.contract import Store
+    from celery_jobtrack.tracking.logs.job_logs import JobLogs
     from celery_jobtrack.tracking.ports import Ports
 
 _UNSUCCESSFUL = FINAL - {JobState.SUCCESS}
@@ -48,11 +50,13 @@ class Tracker:
     a moment (see ``Breaker``).
     """
 
-    def __init__(self, store: Store, ports: Ports, breaker: Breaker | None = None) -> None:
+    def __init__(
+        self, store: Store, ports: Ports, breaker: Breaker | None = None, logs: JobLogs | None = None
+    ) -> None:
         self.store = store
         self.ports = ports
         self._ask = (breaker or Breaker()).call
-        self.announcer = Announcer(ports)
+        self.announcer = Announcer(ports, logs, store.attempts)
         self.delivery = Delivery(store, ports, Consequences(self))
         self.closing = Closing(self)
         self.followers = Followers(store, ports, lambda request, tell: self.settle(request, tell=tell))
@@ -87,7 +91,7 @@ class Tracker:
             self.followers.end(origin.part_of, origin, JobState.REVOKED, reason, tell=True)
         result = self._ask(self.store.start, request)
         if result.refusal is None:
-            self.announcer.announce(JobState.STARTED, request.origin.task, lambda: result.job)
+            self.announcer.announce(JobState.STARTED, request.origin.task, lambda: result.job, request.worker)
         elif result.settled:
             self.announcer.announce(result.job.state, result.job.task, lambda: result.job)
             self._tell_backend(result.job)
@@ -104,7 +108,7 @@ class Tracker:
     def retry(self, request: RetryRequest) -> Settled:
         """A running job's next retry, or its replacement, is about to be published."""
         result = self._ask(self.store.retry, request)
-        self._announce(result, STATE_AFTER[request.outcome], request.origin.task)
+        self._announce(result, STATE_AFTER[request.outcome], request.origin.task, request.start.worker)
         self.handle(result.events)
         self.turns.call(result.called)
         return result
@@ -116,7 +120,7 @@ class Tracker:
             followers = self._ask(self.followers.ending_with, request)
             self.followers.end(followers, origin, state, request.reason, tell=False)
         result = self._ask(self.store.finish, request)
-        self._announce(result, state, origin.task)
+        self._announce(result, state, origin.task, request.start.worker)
         self.turns.call(result.called)
         if result.events:
             self.handle(result.events)
@@ -217,9 +221,9 @@ class Tracker:
             self.handle(result.events)
             self._after_callback(origin)
 
-    def _announce(self, result: Settled, state: JobState, task: str) -> None:
+    def _announce(self, result: Settled, state: JobState, task: str, worker: Worker | None = None) -> None:
         if result.applied:
-            self.announcer.announce(state, task, lambda: result.job)
+            self.announcer.announce(state, task, lambda: result.job, worker)
 
     def _after_settling(self, result: Settled, *, tell: bool) -> None:
         if result.job is not None:

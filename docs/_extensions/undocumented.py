@@ -54,7 +54,11 @@ def check_settings(page: str) -> Iterator[str]:
     yield from (f"there is no setting {name}" for name in rows.keys() - known.keys())
     for name in known.keys() & rows.keys():
         default = known[name]
-        shown = ", ".join(f"`{part}`" for part in default) if isinstance(default, tuple) else f"`{default!r}`"
+        shown = (
+            ", ".join(f"`{part}`" for part in default)
+            if default and isinstance(default, tuple)
+            else f"`{default!r}`"
+        )
         if rows[name] != shown:
             yield f"the default of {name} is {shown}, not {rows[name]}"
 
@@ -73,7 +77,7 @@ def check_commands(page: str) -> Iterator[str]:
                 yield f"{path}{name}", command
 
     found = {
-        heading.split(" ID")[0]: body
+        re.split(r" [A-Z\[]", heading)[0]: body  # without its arguments
         for heading, body in re.findall(
             r"^### `([^`]+)`\n(.*?)(?=^##|\Z)", page, flags=re.MULTILINE | re.DOTALL
         )

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from celery.exceptions import TaskRevokedError
 
 from celery_jobtrack import Overlap
@@ -173,6 +174,35 @@ def test_job_that_overlaps_is_skipped_and_its_result_says_behind_whom(shop):
         assert_all_free(shop)
 
 
+def test_beat_that_fires_too_often_has_one_run_and_says_so_of_the_others(shop):
+    entry = {"task": "shop.skipping", "schedule": 0.5, "args": ["beat"]}
+    with shop.worker("-c", "2"), shop.beat(beat_schedule={"often": entry}):
+        skipped = "the second run was not skipped"
+        wait_until(lambda: len(list(jobs_of(shop, "skipping", state="SKIPPED"))) >= 2, BOUND, skipped)
+        assert (shop.folder / "beat.running").exists()
+        shop.let_go("beat")
+        ended = "the first run did not end"
+        wait_until(lambda: list(jobs_of(shop, "skipping", state="SUCCESS")), BOUND, ended)
+    first = min(jobs_of(shop, "skipping"), key=lambda job: job.enqueued_at)
+    late = list(jobs_of(shop, "skipping", state="SKIPPED"))
+    assert {(job.reason, job.blocked_by) for job in late} == {(Reason.OVERLAP, first.id)}
+
+
+def test_job_that_a_process_without_tracking_sent_keeps_to_the_lock(shop):
+    foreign = Celery("elsewhere", broker=shop.broker_url, set_as_current=False)
+    with shop.worker("-c", "2"):
+        first = foreign.send_task("shop.skipping", ["one"])
+        wait_until((shop.folder / "one.running").exists, BOUND, "it does not run")
+        second = foreign.send_task("shop.skipping", ["one"])
+        store = shop.jobtrack.store
+        wait_until(lambda: (job := store.job(second.id)) and job.is_final, BOUND, "the second did not end")
+        assert store.job(second.id).blocked_by == first.id
+        shop.let_go("one")
+        wait_until(lambda: store.job(first.id).is_final, BOUND, "the first did not end")
+        assert store.job(first.id).state is JobState.SUCCESS
+    foreign.close()
+
+
 def test_parked_jobs_run_in_their_order_and_occupy_no_worker(shop):
     """One child: while the key is held by it, nobody of those who wait is looked at."""
     with shop.worker("-c", "2"):
@@ -180,9 +210,10 @@ def test_parked_jobs_run_in_their_order_and_occupy_no_worker(shop):
         wait_until((shop.folder / "hold.running").exists, BOUND, "it does not run")
         parked = [
             shop.task("told_order")
-            .s(number)
-            .set(without_overlapping=_shared(), priority=number % 2 * 9)
-            .apply_async()
+            .job(number)
+            .without_overlapping(_shared())
+            .with_priority(number % 2 * 9)
+            .dispatch()
             for number in range(10)
         ]
         assert {job.job().state for job in parked} == {JobState.WAITING}

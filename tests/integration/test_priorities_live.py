@@ -7,7 +7,6 @@ from collections import Counter
 
 import pytest
 
-from celery_jobtrack.integration.levels.numbers import MAX_PRIORITY
 from tests.integration.live import BOUND
 from tests.waiting import wait_until
 
@@ -132,8 +131,8 @@ def test_retries_and_redriven_jobs_stay_in_their_level(open_shop, broker):
     assert (again.queue, again.priority) == (before.queue, before.priority)
     expected = {
         "filesystem": ("high", 3, "low", None),
-        "redis": ("high", 6, "low", 9),
-        "rabbitmq": ("celery.levels", MAX_PRIORITY - 9 + 3, "celery.levels", MAX_PRIORITY - 29),
+        "redis": ("high", 3, "low", 0),
+        "rabbitmq": ("celery.levels", 3, "celery.levels", 0),
     }
     assert (retried.queue, retried.priority, routed.job().queue, routed.job().priority) == expected[broker]
 
@@ -149,6 +148,16 @@ def test_a_queue_of_rabbitmq_that_is_there_already_keeps_its_arguments_and_is_dr
     send(shop, "default", 1)
     with shop.worker("-c", "1", "-Q", "celery"):
         assert sorted(await_runs(shop, 2)) == ["before", "default"]
+
+
+def test_quorum_queues_take_all_levels_in_whatever_order_rabbitmq_has_for_them(open_shop):
+    shop = open_shop("rabbitmq", jobtrack_queues=STRICT, task_default_queue_type="quorum")
+    levels = mixed(90)
+    for place, level in enumerate(levels):
+        send(shop, level, place)
+    with shop.worker("-c", "1") as worker:
+        assert sorted(await_runs(shop, len(levels))) == sorted(levels)
+        assert "quorum queues keep no strict order" in worker.log.read_text()
 
 
 def test_a_worker_says_what_would_defeat_the_levels(open_shop, make_shop):

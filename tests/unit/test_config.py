@@ -102,3 +102,37 @@ def test_a_wrong_retention_is_refused(value, said):
 def test_a_lease_must_outlast_a_heartbeat():
     with pytest.raises(ConfigurationError, match="healthy workers are given up"):
         read(jobtrack_lease=5, jobtrack_heartbeat=10)
+
+
+@pytest.mark.parametrize("name", ["jobtrack_job_log", "jobtrack_error_log"])
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("", "this is a folder"),
+        ("logs/", "this is a folder"),
+        ("nowhere/jobs.log", "there is no folder .*nowhere; make it"),
+    ],
+)
+def test_a_log_that_cannot_be_a_file_is_refused(name, path, said, tmp_path):
+    with pytest.raises(ConfigurationError, match=f"{name} = .*{said}"):
+        read(**{name: f"{tmp_path}/{path}"})
+
+
+@pytest.mark.parametrize("value", ["", 3, True, b"jobs.log"])
+def test_a_log_that_is_no_path_is_refused(value):
+    with pytest.raises(ConfigurationError, match=r"jobtrack_job_log = .*it must be the path of a file"):
+        read(jobtrack_job_log=value)
+
+
+def test_a_log_is_where_it_was_when_the_settings_were_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = read(jobtrack_job_log="jobs.log", jobtrack_error_log=tmp_path / "errors.log")
+    assert settings.job_log == str(tmp_path / "jobs.log")
+    assert settings.error_log == str(tmp_path / "errors.log")
+    assert read().job_log is None
+
+
+def test_one_file_for_both_logs_is_refused(tmp_path):
+    path = tmp_path / "jobs.log"
+    with pytest.raises(ConfigurationError, match="are the same file"):
+        read(jobtrack_job_log=path, jobtrack_error_log=path)

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -456,8 +456,13 @@ def test_a_full_prefetch_is_not_waited_for_a_whole_polling_interval(open_channel
         finishing = threading.Timer(0.05, got[0].ack)
         finishing.start()
         started = time.monotonic()
-        connection.drain_events(timeout=30)
-        assert time.monotonic() - started < 10
+        while len(got) == 1:
+            # Celery up to 5.6 acknowledges between two calls, so none may last while nothing can come.
+            called = time.monotonic()
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=30)
+            assert time.monotonic() - called < 5
+            assert time.monotonic() - started < 10
         finishing.join()
     assert [message.body for message in got] == [b"1", b"2"]
 

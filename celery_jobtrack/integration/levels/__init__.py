@@ -7,6 +7,6 @@ turns a level and a number into a broker's priority, `connecting` gives a worker
 
 from celery_jobtrack.integration.levels.app_levels import AppLevels
 from celery_jobtrack.integration.levels.broker import Broker
-from celery_jobtrack.integration.levels.numbers import HIGHEST, native
+from celery_jobtrack.integration.levels.numbers import HIGHEST, native, number_of
 
-__all__ = ["HIGHEST", "AppLevels", "Broker", "native"]
+__all__ = ["HIGHEST", "AppLevels", "Broker", "native", "number_of"]

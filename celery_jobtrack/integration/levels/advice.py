@@ -26,6 +26,10 @@ def begin_work(levels: AppLevels, worker: Any) -> None:
         worker: Celery's, with its queues selected.
     """
     queues = levels.app.amqp.queues
+    names = [queue.name for queue in queues.consume_from.values()]
+    if set(names) != set(queues.consume_from):
+        # Before Celery 5.7 a queue is selected under each name that -Q has for it, and consumed so often.
+        queues.select(list(dict.fromkeys(names)))
     default = dict.get(queues, levels.default_queue)
     if levels.share_one_queue and levels.one_queue in queues.consume_from and default is not None:
         # Selected with -Q by the level's name, which means the queue of all levels now.
@@ -56,7 +60,7 @@ def _of_prefetching(levels: AppLevels, worker: Any) -> Iterator[str]:
 
 
 def _of_selection(levels: AppLevels) -> Iterator[str]:
-    consumed = levels.consumed(levels.app.amqp.queues.consume_from)
+    consumed = levels.consumed(levels.app.amqp.queues)
     missing = [level.name for level in levels.levels.levels if level.name not in consumed]
     if missing:
         yield (
@@ -86,8 +90,8 @@ def _of_rabbitmq(levels: AppLevels) -> Iterator[str]:
         )
     if levels.is_quorum:
         yield (
-            "quorum queues know two priorities before RabbitMQ 4.3, so only the first level goes ahead "
-            "there, and numbers have no effect; classic queues (task_default_queue_type) order all of them"
+            "quorum queues keep no strict order of levels, nor of numbers: since RabbitMQ 4.0 the first "
+            "level is preferred, before that none is; task_default_queue_type = 'classic' makes it strict"
         )
 
 

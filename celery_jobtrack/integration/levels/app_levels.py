@@ -67,12 +67,13 @@ class AppLevels:
         """The same for all levels, in order."""
         return tuple(map(self.queue_of, self.levels.levels))
 
-    def consumed(self, consume_from: Any) -> list[str]:
+    def consumed(self, queues: Any) -> list[str]:
         """The names of the levels that a worker takes from, in order.
 
         Args:
-            consume_from: The names of the queues from which it consumes.
+            queues: Celery's, with those selected from which it consumes.
         """
+        consume_from = {queue.name for queue in queues.consume_from.values()}
         if self.share_one_queue and self.one_queue in consume_from:
             return [level.name for level in self.levels.levels]
         return [level.name for level in self.levels.levels if self.queue_of(level) in consume_from]

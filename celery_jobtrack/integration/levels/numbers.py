@@ -26,6 +26,19 @@ def native(number: int, broker: Broker) -> int:
     return HIGHEST - number if broker is Broker.REDIS else number
 
 
+def number_of(priority: Any, broker: Broker) -> int | None:
+    """The number of what a broker was given as priority; None if that was none.
+
+    Args:
+        priority: In the broker's own terms.
+        broker: The kind of broker.
+    """
+    if priority is None:
+        return None
+    number = _number(priority)
+    return HIGHEST - number if broker is Broker.REDIS else number
+
+
 def in_one_queue(levels: Levels, rank: int, given: Any) -> int:
     """The priority of a message in a queue that holds all levels.
 
@@ -42,8 +55,7 @@ def in_one_queue(levels: Levels, rank: int, given: Any) -> int:
 def in_quorum_queue(levels: Levels, rank: int) -> int:
     """The same for a quorum queue, without numbers.
 
-    Before RabbitMQ 4.3 it knows two priorities, up to 4 and above, so the first level goes first; since then
-    it knows more, and all go in order.
+    RabbitMQ 4.0 to 4.2 knows two priorities there, up to 4 and above: the first level is preferred.
     """
     return HIGHEST if rank == 0 else len(levels.levels) - 1 - rank
 

@@ -282,6 +282,19 @@ class LockContract:
         assert order == ["high", "b", "c", "low", "none"]
         assert_free(store)
 
+    def test_thousand_parked_jobs_are_called_in_their_order(self, store: Store) -> None:
+        enqueue(store, "first", **WAIT)
+        start(store, "first", "t-first", **WAIT)
+        names = [f"parked-{number:04}" for number in range(1000)]
+        for name in names:
+            enqueue(store, name, **WAIT)
+        running, order = "first", []
+        while called := tuple(finish(store, running, f"t-{running}", **WAIT).called):
+            running = run_next(store, called, f"t-{called[0]}", **WAIT)
+            order.append(running)
+        assert order == names
+        assert_free(store)
+
     def test_nobody_overtakes_who_was_called(self, store: Store) -> None:
         for name in ("a", "b", "c"):
             enqueue(store, name, **WAIT)

@@ -70,6 +70,10 @@ def add_tasks(app: Celery, folder: Path) -> None:
     def error() -> None:
         raise ValueError("boom")
 
+    @app.task(name="shop.login", **tracked)
+    def login(user: str, password: str) -> None:
+        raise PermissionError(f"{user} cannot log in with password={password}")
+
     @app.task(name="shop.flaky", bind=True, max_retries=5, **tracked)
     def flaky(self, failures: int) -> str:
         if self.request.retries < failures:

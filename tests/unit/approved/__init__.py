@@ -1,0 +1,1 @@
+"""What ``run_background`` may run, and what it may not."""

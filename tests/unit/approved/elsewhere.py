@@ -1,0 +1,7 @@
+"""Not approved."""
+
+from __future__ import annotations
+
+
+def outside() -> str:
+    return "outside"
