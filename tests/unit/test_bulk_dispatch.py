@@ -666,7 +666,7 @@ def test_dispatch_that_is_refused_at_once_says_that_nothing_was_sent(small, noop
         small.jobtrack.dispatch_many(given(noop), group=batch if grouped else None, **about)
 
     assert refused.value.dispatched is not None
-    assert (refused.value.dispatched.sent, small.queued()) == (0, 0)
+    assert (refused.value.dispatched.sent, small.recorded()) == (0, [])
 
 
 def test_dispatch_into_a_group_that_takes_nothing_says_that_nothing_was_sent(small, noop):
