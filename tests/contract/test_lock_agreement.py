@@ -52,8 +52,9 @@ def some_job(chance: Random) -> Any:
     about = {
         "priority": chance.randrange(10),
         "group_id": "g",
-        "expires_in": chance.randrange(5, 60),
-        "eta_in": chance.randrange(1, 10),
+        # Between two steps, each of which takes a second: one store may be asked a moment before the other.
+        "expires_in": chance.randrange(5, 60) + 0.5,
+        "eta_in": chance.randrange(1, 10) + 0.5,
     }
     return claims, {name: value for name, value in about.items() if chance.random() < 0.25}
 

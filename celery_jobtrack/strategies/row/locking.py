@@ -84,15 +84,16 @@ def follow(rows: Rows, before: JobRecord, after: JobRecord) -> tuple[str, ...]:
 
 
 def empty(rows: Rows, key: str) -> tuple[str, ...]:
-    """Take a key away from whoever has it, not from who was called. Gives who is called."""
+    """Take a key away from whoever has it, not from who is about to be published. Gives who is called."""
     rows.lock(key)
-    return tuple(
-        called
-        for place in rows.taken_places(key)
-        # Who is called has left the line already: without a place nobody would publish it.
-        if place.standing is Standing.HOLDING
-        for called in _give_up(rows, place)
-    )
+    taken = [place for place in rows.taken_places(key) if not _is_being_published(rows, place)]
+    return tuple(called for place in taken for called in _give_up(rows, place))
+
+
+def _is_being_published(rows: Rows, place: Place) -> bool:
+    # Who is called has left the line already: without a place nobody would publish it.
+    job = rows.job(place.job_id, lock=False) if place.standing is Standing.CALLED else None
+    return job is not None and job.waits_for == place.key
 
 
 def _places(rows: Rows, job: JobRecord) -> list[Place]:
