@@ -42,12 +42,13 @@ LATER = (("countdown", 2),)
 
 KINDS = (
     Kind(task="add", args=(1, 2), count=8, state="SUCCESS", result="SUCCESS", value=3),
-    Kind(task="flaky", args=(2,), count=2, attempts=3, state="SUCCESS", result="SUCCESS", value="at last"),
+    Kind(
+        task="flaky", args=(2, True), count=2, attempts=3, state="SUCCESS", result="SUCCESS", value="at last"
+    ),
     Kind(task="error", count=2, state="FAILURE", reason="error", result="FAILURE", value=ValueError),
     Kind(
         task="hopeless",
-        # Celery stores RETRY after it has published the next try, which may then have failed for good.
-        args=(1.0,),
+        args=(True,),
         attempts=3,
         state="FAILURE",
         reason="error",

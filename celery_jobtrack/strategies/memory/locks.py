@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,8 +24,9 @@ T = TypeVar("T")
 class LockAnswers(Store):
     """Listings of keys and of who stands at them."""
 
+    @abstractmethod
     def _read(self, read: Callable[[Tables], T]) -> T:
-        raise NotImplementedError
+        """What it reads of the tables, under their lock."""
 
     def called_jobs(self, limit: int) -> Sequence[str]:
         return self._read(lambda tables: _standing(tables, Standing.CALLED, limit))

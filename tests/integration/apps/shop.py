@@ -75,14 +75,28 @@ def add_tasks(app: Celery, folder: Path) -> None:
         raise PermissionError(f"{user} cannot log in with password={password}")
 
     @app.task(name="shop.flaky", bind=True, max_retries=5, **tracked)
-    def flaky(self, failures: int) -> str:
+    def flaky(self, failures: int, orderly: bool = False) -> str:
+        if orderly:
+            await_told(self)
         if self.request.retries < failures:
-            raise self.retry(exc=ConnectionError("try again"), countdown=0)
+            raise self.retry(exc=ConnectionError(f"try {self.request.retries}"), countdown=0)
         return "at last"
 
     @app.task(name="shop.hopeless", bind=True, max_retries=2, **tracked)
-    def hopeless(self, countdown: float = 0) -> None:
-        raise self.retry(exc=ConnectionError("never"), countdown=countdown)
+    def hopeless(self, orderly: bool = False) -> None:
+        if orderly:
+            await_told(self)
+        raise self.retry(exc=ConnectionError(f"try {self.request.retries}"), countdown=0)
+
+    def await_told(task: TrackableTask) -> None:
+        """Wait until Celery's result says that the try before asked for this one.
+
+        Celery stores RETRY after it has published the next try, which may have ended by then.
+        """
+        before = task.request.retries - 1
+        if before >= 0:
+            meta = task.backend.get_task_meta
+            wait_a_minute(lambda: str(meta(task.request.id)["result"]) == f"try {before}")
 
     @app.task(name="shop.ignore", **tracked)
     def ignore() -> None:
