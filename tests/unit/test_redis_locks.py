@@ -11,7 +11,7 @@ from celery_jobtrack.model.fault import FaultKind as K
 from celery_jobtrack.model.lock import Claim, OnConflict, Standing
 from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.testing import steps
-from celery_jobtrack.testing.contract.locking import KEY, LATEST, WAIT, assert_free, standings
+from celery_jobtrack.testing.keys import KEY, LATEST, WAIT, assert_free, standings
 from tests.unit.redis_ward import ROOT, KeysWard
 
 

@@ -17,6 +17,7 @@ from celery_jobtrack.testing.contract.faults import FaultContract
 from celery_jobtrack.testing.contract.filling import FillingContract
 from celery_jobtrack.testing.contract.generations import GenerationContract
 from celery_jobtrack.testing.contract.groups import GroupContract
+from celery_jobtrack.testing.contract.lines import LineContract
 from celery_jobtrack.testing.contract.listing import ListingContract
 from celery_jobtrack.testing.contract.locking import LockContract
 from celery_jobtrack.testing.contract.names import NameContract
@@ -61,6 +62,7 @@ class StoreContract(
     ReopenContract,
     ResultContract,
     LockContract,
+    LineContract,
     NestingContract,
     ConcurrencyContract,
     ContentionContract,
