@@ -385,9 +385,9 @@ class JobGroup:
             return
         with hold.held_for_filling(self._runtime, self.record.id, key=key, after=self._became):
             reopened = self._reopened_with is not None
-            # Whoever reopened the group did it for these.
-            self._let_go()
             try:
+                # Whoever reopened the group did it for these.
+                self._let_go()
                 yield
             except BaseException:
                 self.abandon()
