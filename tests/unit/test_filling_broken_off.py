@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from celery_jobtrack.errors import DispatchFailed, InvalidPayload
+from celery_jobtrack.errors import DispatchFailed, InvalidPayload, StoreUnavailable
 from celery_jobtrack.features.groups import hold
 from celery_jobtrack.model.group import GROUP_TASK
 from celery_jobtrack.model.pledge import without_pledges
@@ -318,3 +318,23 @@ def test_group_that_needs_no_seal_is_as_it_was_when_a_list_is_refused(small, tas
         getattr(small.jobtrack.groups.get(group.id), how)([tasks.add.s(1, 2), 3])
     run_all(small, group)
     assert (group.outcome, group.incomplete, group.status().total) == ("SUCCEEDED", False, 1)
+
+
+def test_batch_ends_when_the_hold_of_its_reopening_cannot_be_let_go(small, tasks, make, monkeypatch):
+    batch = make(standing=False)
+    with pytest.raises(DispatchFailed):
+        batch.dispatch(broken(tasks))
+    run_all(small, batch)
+    batch.reopen()
+    store, end_filling = small.jobtrack.store, small.jobtrack.store.end_filling
+
+    def end_and_lose_the_answer(group_id, token):
+        monkeypatch.setattr(store, "end_filling", end_filling)
+        end_filling(group_id, token)
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(store, "end_filling", end_and_lose_the_answer)
+    with pytest.raises(StoreUnavailable):
+        batch.add([tasks.add.s(1, 2)])
+    check(small)
+    assert (batch.refresh().outcome, batch.incomplete) == ("FAILED", True)

@@ -257,11 +257,11 @@ class JobGroup:
     def add(self, signatures: Iterable[Any]) -> JobGroup:
         """Add members and send them, also to a running batch and from inside of one of its members.
 
-        Args:
-            signatures: ``task.s(…)``, or batches that are not dispatched yet; any iterable, taken lazily.
-
         If it breaks off, by an exception or with its process, the present generation is incomplete, which is
         a failure; a batch is sealed as that.
+
+        Args:
+            signatures: ``task.s(…)``, or batches that are not dispatched yet; any iterable, taken lazily.
 
         Raises:
             GroupCompleted: It is a batch and has completed; see ``reopen``.
@@ -272,9 +272,6 @@ class JobGroup:
         members = several(signatures)
         with self._refusing():
             check_members(self._runtime, members)
-        if self._is_inert():
-            send_members(self._runtime, self, members)
-            return self
         with self.filling():
             send_members(self._runtime, self, members)
         return self
@@ -388,9 +385,9 @@ class JobGroup:
             return
         with hold.held_for_filling(self._runtime, self.record.id, key=key, after=self._became):
             reopened = self._reopened_with is not None
-            # Whoever reopened the group did it for these.
-            self._let_go()
             try:
+                # Whoever reopened the group did it for these.
+                self._let_go()
                 yield
             except BaseException:
                 self.abandon()
