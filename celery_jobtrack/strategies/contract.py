@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.event import EventCounts, EventRecord
     from celery_jobtrack.model.fault import Fault
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
+    from celery_jobtrack.model.halt import Halt, HaltKind
     from celery_jobtrack.model.job import Attempt, JobRecord, Progress
     from celery_jobtrack.model.lock import LockRecord, Place
     from celery_jobtrack.model.requests import (
@@ -342,6 +343,23 @@ class Store(TrackingStrategy):
     @abstractmethod
     def prune_locks(self, idle_before: datetime, limit: int) -> int:
         """Delete keys at which nobody has stood since then; gives how many."""
+
+    # -- halts ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def halt(self, kind: HaltKind, name: str, reason: str | None = None) -> bool:
+        """Record that nothing of a queue or a task may start; False if that is recorded already.
+
+        Who came first stays: the time and the reason are theirs.
+        """
+
+    @abstractmethod
+    def lift(self, kind: HaltKind, name: str) -> bool:
+        """Take a halt back; False if there is none."""
+
+    @abstractmethod
+    def halts(self) -> Sequence[Halt]:
+        """What is halted: queues, then tasks, by their names."""
 
     # -- events --------------------------------------------------------------------------------
 

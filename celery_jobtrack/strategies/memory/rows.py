@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.model.event import Cause
     from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.halt import Halt, HaltKind
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.model.lock import LockRecord, Place
     from celery_jobtrack.model.requests import WorkerRecord
@@ -38,6 +39,7 @@ class Tables:
         self.workers: dict[str, WorkerRecord] = {}
         self.locks: dict[str, LockRecord] = {}
         self.places: dict[tuple[str, str], Place] = {}
+        self.halts: dict[tuple[HaltKind, str], Halt] = {}
         self.leases: dict[str, tuple[str, datetime]] = {}
         self.numbers = count(1)
         self.last_look: datetime | None = None

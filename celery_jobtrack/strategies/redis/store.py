@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery_jobtrack.strategies.redis.faults import Faults
 from celery_jobtrack.strategies.redis.groups import GroupOperations
+from celery_jobtrack.strategies.redis.halts import Halts
 from celery_jobtrack.strategies.redis.jobs import JobTransitions
 from celery_jobtrack.strategies.redis.listings import Listings
 from celery_jobtrack.strategies.redis.locks import LockOperations
@@ -11,8 +12,10 @@ from celery_jobtrack.strategies.redis.upkeep import Upkeep
 from celery_jobtrack.strategies.redis.workers import WorkerOperations
 
 
-class RedisStore(JobTransitions, GroupOperations, LockOperations, WorkerOperations, Upkeep, Listings, Faults):
-    """Jobs, groups, locks, events, workers and leases in Redis 6.2 or newer, or in Valkey.
+class RedisStore(
+    JobTransitions, GroupOperations, LockOperations, Halts, WorkerOperations, Upkeep, Listings, Faults
+):
+    """Jobs, groups, locks, halts, events, workers and leases in Redis 6.2 or newer, or in Valkey.
 
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``, ``sentinel://h1:p;sentinel://h2:p/db``, or

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import GroupRecord, Totals
+from celery_jobtrack.model.halt import Halt
 from celery_jobtrack.model.job import Attempt, ErrorInfo, JobRecord, Progress
 from celery_jobtrack.model.lock import LockRecord, Place
 from celery_jobtrack.model.requests import WorkerRecord
@@ -148,5 +149,6 @@ class RecordMaps:
         )
         self.event = RecordMap(EventRecord, schema.events, derived={"pending": _pending})
         self.worker = RecordMap(WorkerRecord, schema.workers)
+        self.halt = RecordMap(Halt, schema.halts)
         self.lock = RecordMap(LockRecord, schema.locks)
         self.place = RecordMap(Place, schema.places, derived={"precedence": lambda place: -place.priority})

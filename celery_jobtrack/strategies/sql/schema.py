@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from celery_jobtrack.errors import ConfigurationError
+from celery_jobtrack.model.halt import HaltKind
 from celery_jobtrack.model.lock import Standing
 from celery_jobtrack.model.state import (
     EventKind,
@@ -52,7 +53,7 @@ from celery_jobtrack.strategies.sql.types import (
 if TYPE_CHECKING:
     from sqlalchemy.schema import SchemaItem
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The version that this code writes; the newest of ``migrations/versions``."""
 
 MYSQL_OPTIONS: dict[str, Any] = {
@@ -101,6 +102,7 @@ class Schema:
         self.leases = self._leases()
         self.locks = self._locks()
         self.places = self._places()
+        self.halts = self._halts()
 
     def _table(self, name: str, *parts: SchemaItem, **options: Any) -> Table:
         return Table(self.prefix + name, self.metadata, *parts, **MYSQL_OPTIONS, **options)
@@ -366,6 +368,16 @@ class Schema:
         self._index(places, "line", "key", "standing", "precedence", "recorded_at", "job_id")
         self._index(places, "marked", "standing", "since", "job_id", where=MARKED)
         return places
+
+    def _halts(self) -> Table:
+        return self._table(
+            "halts",
+            Column("kind", Name(HaltKind), nullable=False),
+            Column("name", Key, nullable=False),
+            Column("since", Moment, nullable=False),
+            Column("reason", FreeText),
+            PrimaryKeyConstraint("kind", "name", name=f"pk_{self.prefix}halts"),
+        )
 
 
 ENDED = ("succeeded", "failed", "revoked", "skipped")

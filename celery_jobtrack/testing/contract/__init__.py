@@ -17,6 +17,7 @@ from celery_jobtrack.testing.contract.faults import FaultContract
 from celery_jobtrack.testing.contract.filling import FillingContract
 from celery_jobtrack.testing.contract.generations import GenerationContract
 from celery_jobtrack.testing.contract.groups import GroupContract
+from celery_jobtrack.testing.contract.halting import HaltContract
 from celery_jobtrack.testing.contract.lines import LineContract
 from celery_jobtrack.testing.contract.listing import ListingContract
 from celery_jobtrack.testing.contract.locking import LockContract
@@ -63,6 +64,7 @@ class StoreContract(
     ResultContract,
     LockContract,
     LineContract,
+    HaltContract,
     NestingContract,
     ConcurrencyContract,
     ContentionContract,

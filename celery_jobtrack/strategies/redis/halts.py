@@ -1,0 +1,41 @@
+"""What Redis records of halts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celery_jobtrack.model.halt import Halt, HaltKind
+from celery_jobtrack.strategies.redis.base import RedisBase
+from celery_jobtrack.strategies.redis.ids import pack_name
+from celery_jobtrack.strategies.redis.packing import the_moment, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Halts(RedisBase):
+    """Records halts, takes them back, and lists them."""
+
+    def halt(self, kind: HaltKind, name: str, reason: str | None = None) -> bool:
+        said = (reason or "").encode(errors="backslashreplace")
+        return bool(self._run("halt", _field(kind, name), said))
+
+    def lift(self, kind: HaltKind, name: str) -> bool:
+        return bool(self._run("lift", _field(kind, name)))
+
+    def halts(self) -> Sequence[Halt]:
+        parts = self._ask("halts")
+        found = [_load(parts[at], parts[at + 1]) for at in range(0, len(parts), 2)]
+        return sorted(found, key=lambda halt: (halt.kind, halt.name))
+
+
+def _field(kind: HaltKind, name: str) -> bytes:
+    return f"{kind}:".encode() + pack_name(name)
+
+
+def _load(field: bytes, value: bytes) -> Halt:
+    kind, _, name = field.decode().partition(":")
+    since, reason = unpack(value)
+    return Halt(
+        kind=HaltKind(kind), name=name, since=the_moment(since), reason=reason.decode() if reason else None
+    )
