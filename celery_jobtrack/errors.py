@@ -10,6 +10,7 @@
     ├── UnknownGroup                no group with this id or key
     ├── UnknownLock                 nobody has claimed this key lately
     ├── UnknownQueue                the app has no queue of this name
+    ├── UnknownTask                 the app has no task of this name
     ├── GroupNotSet                 a task that must run in a group was given none
     ├── GroupCompleted              a batch that has completed takes no more members
     ├── GroupCancelled              a cancelled group takes no more members
@@ -70,6 +71,10 @@ class UnknownLock(JobTrackError, LookupError):
 
 class UnknownQueue(JobTrackError, LookupError):
     """The app has no queue of this name and may not create one."""
+
+
+class UnknownTask(JobTrackError, LookupError):
+    """The app has no task of this name."""
 
 
 class GroupNotSet(JobTrackError):

@@ -14,6 +14,7 @@ from celery_jobtrack.features.groups import Groups, JobGroup, PendingBatch, seve
 from celery_jobtrack.features.inspection import Inspection
 from celery_jobtrack.features.job_classes import JobClasses
 from celery_jobtrack.features.locks import Locks
+from celery_jobtrack.features.pausing import Pausing
 from celery_jobtrack.integration import bootstep, bulk, canvas_groups, publish, tasks
 from celery_jobtrack.integration import signals as celery_signals
 from celery_jobtrack.integration.cancelling import cancel
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.config import Settings
     from celery_jobtrack.integration.result import TrackedResult
     from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.halt import Halt
     from celery_jobtrack.model.state import JobState
     from celery_jobtrack.strategies.contract import Store
     from celery_jobtrack.tracking.checker import Tick
@@ -67,6 +69,7 @@ class JobTrack:
         self.groups = Groups(runtime)
         self.inspect = Inspection(runtime)
         self.locks = Locks(runtime)
+        self._pausing = Pausing(runtime)
         first = runtime.sender
         self._background = Background(runtime)
         self.jobs: JobClasses = JobClasses(runtime, DispatchingTask) if first is self else first.jobs
@@ -294,6 +297,50 @@ class JobTrack:
             kombu.exceptions.OperationalError: The broker takes no message; the job has failed again.
         """
         return retry_job(self.runtime, job_id)
+
+    def pause(self, *, queue: str | None = None, task: str | None = None, reason: str | None = None) -> bool:
+        """Let nothing of a queue or of a task start, in any worker, until it is resumed.
+
+        Workers stop to consume a paused queue, so its messages stay in the broker. What runs goes on. It is
+        recorded in the store, so workers that start later keep to it.
+
+        Args:
+            queue: The queue's name, a level of ``jobtrack_queues`` or an alias.
+            task: The task's name.
+            reason: Why, for whoever asks.
+
+        Returns:
+            Whether this call paused it; False if it was paused already.
+
+        Raises:
+            UnknownQueue: The app declares its queues, and this is none of them.
+            UnknownTask: No task has this name.
+            InvalidPayload: Not exactly one of both is given, or it cannot be paused.
+
+        Example::
+
+            jobtrack.pause(task="shop.send", reason="the mail server is away")
+        """
+        return self._pausing.pause(queue=queue, task=task, reason=reason)
+
+    def resume(self, *, queue: str | None = None, task: str | None = None) -> bool:
+        """Let a paused queue or task go on.
+
+        Args:
+            queue: The queue's name, a level of ``jobtrack_queues`` or an alias.
+            task: The task's name.
+
+        Returns:
+            Whether this call resumed it; False if it was not paused.
+
+        Raises:
+            InvalidPayload: Not exactly one of both is given.
+        """
+        return self._pausing.resume(queue=queue, task=task)
+
+    def paused(self) -> Sequence[Halt]:
+        """What is paused: queues, then tasks, each with ``kind``, ``name``, ``since`` and ``reason``."""
+        return self._pausing.paused()
 
     def prune(
         self,

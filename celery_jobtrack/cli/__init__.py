@@ -14,13 +14,30 @@ from celery_jobtrack.cli.group import group
 from celery_jobtrack.cli.job import job
 from celery_jobtrack.cli.listings import groups, jobs
 from celery_jobtrack.cli.locks import locks
+from celery_jobtrack.cli.pausing import pause, resume
 from celery_jobtrack.cli.prune import prune
 from celery_jobtrack.cli.queues import queues
 from celery_jobtrack.cli.root import jobtrack
 from celery_jobtrack.cli.sending import dispatch, run
 from celery_jobtrack.cli.status import status
 
-for command in (status, jobs, job, groups, group, queues, locks, run, dispatch, check, doctor, prune, db):
+for command in (
+    status,
+    jobs,
+    job,
+    groups,
+    group,
+    queues,
+    locks,
+    pause,
+    resume,
+    run,
+    dispatch,
+    check,
+    doctor,
+    prune,
+    db,
+):
     jobtrack.add_command(command)
 
 __all__ = ["jobtrack"]

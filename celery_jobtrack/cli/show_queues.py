@@ -46,6 +46,9 @@ def _rate(rate: float | None) -> str:
 
 
 def _consumers(queue: QueueStatus) -> Text:
+    if queue.paused is not None:
+        # Some may be about to leave it.
+        return Text(f"paused, {queue.consumers:,} left" if queue.consumers else "paused", style="yellow")
     if queue.consumers == 0 and (queue.ready or queue.oldest_at):
         return Text("nobody", style="yellow")
     return Text(_number(queue.consumers))

@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from celery_jobtrack.cli.facts import facts
+from celery_jobtrack.cli.show_paused import paused_table
 from celery_jobtrack.cli.styles import state_text
 from celery_jobtrack.cli.table import Column, FittedTable
 from celery_jobtrack.cli.times import ago
@@ -39,6 +40,8 @@ def overview(found: Mapping[str, Any]) -> Group:
             ]
         )
     ]
+    if found["paused"]:
+        parts += [Text(), paused_table(found["paused"], now)]
     if workers:
         parts += [Text(), _workers_table(workers, now)]
     if found["store"] == "memory://":

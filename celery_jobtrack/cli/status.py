@@ -34,6 +34,7 @@ def status(surface: Surface) -> None:
         "groups": _counted(GroupState, inspect.group_counts()),
         "events": inspect.event_counts(),
         "workers": inspect.workers(),
+        "paused": jobtrack.paused(),
     }
 
     def show() -> Any:

@@ -121,7 +121,7 @@ class Inspection:
         return explainer.explain(getattr(group, "id", group))
 
     def queues(self, *, window: float | timedelta = 60.0) -> Sequence[QueueStatus]:
-        """Every queue that the app declares, that a worker consumes, or for which a job waits.
+        """Every queue that the app declares, a worker consumes, somebody paused, or a job waits in.
 
         The broker is asked how much it holds, and the workers which queues they consume, which takes a
         second or two; the store knows who waits.

@@ -14,6 +14,7 @@ from kombu.utils.imports import symbol_by_name
 from celery_jobtrack.errors import JobTrackError
 from celery_jobtrack.integration.aside import Aside
 from celery_jobtrack.integration.canvas import FOLLOWED
+from celery_jobtrack.integration.intake import Intake, install
 from celery_jobtrack.integration.levels.advice import begin_work
 from celery_jobtrack.integration.loop import Loop
 from celery_jobtrack.integration.pool_watch import PoolWatch
@@ -43,6 +44,7 @@ class JobTrackStep(bootsteps.StartStopStep):
         self._loops: list[Loop] = []
         self._checker: Checker | None = None
         self._reaper: Reaper | None = None
+        self._intake: Intake | None = None
         self._gone = False
         runtime = Runtime.of(parent.app)
         assert runtime is not None
@@ -55,6 +57,7 @@ class JobTrackStep(bootsteps.StartStopStep):
             if not _forks(parent):
                 runtime.runs_bodies()
             parent.jobtrack = self
+            self._intake = _intake(runtime, parent)
 
     def start(self, parent: Any) -> None:
         """Keep the lease, and compete for the checker's."""
@@ -63,6 +66,8 @@ class JobTrackStep(bootsteps.StartStopStep):
         worker = runtime.identity.worker()
         self._checker = runtime.checker()
         self._reaper = Reaper(runtime.tracker, settings)
+        intake = self._intake
+        assert intake is not None
         roll_call = RollCall(runtime.tracker, self._reaper, worker.id, PoolWatch(parent).is_running)
 
         def beat() -> None:
@@ -70,6 +75,8 @@ class JobTrackStep(bootsteps.StartStopStep):
             # Before the heartbeat: it would hide that this worker was missing (see ``Store.observe``).
             self._reaper.observe()
             runtime.store.heartbeat(worker, settings.lease)
+            # Whoever paused or resumed something may have reached the store only.
+            intake.look()
             # The end of an attempt that nothing runs may be in the spool.
             if runtime.recorder.has_nothing_kept():
                 roll_call.tick()
@@ -152,6 +159,17 @@ def _ready(runtime: Runtime, hostname: str) -> bool:
     except JobTrackError as error:
         _refuse_to_start(error)
     return True
+
+
+def _intake(runtime: Runtime, worker: Any) -> Intake:
+    """What the worker consumes, without what is paused."""
+    made = Intake(runtime, worker)
+    try:
+        made.begin()
+    except JobTrackError as error:
+        logger.warning("what is paused is not known before the first heartbeat: %s", error)
+    install(worker, made)
+    return made
 
 
 def _refuse_to_start(error: JobTrackError) -> NoReturn:

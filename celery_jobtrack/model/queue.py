@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from celery_jobtrack.model.halt import Halt
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueDepth:
@@ -45,3 +47,5 @@ class QueueStatus:
     """Seconds that the rates and the wait are of: those that were asked for, or less if there was much."""
     consumers: int | None = None
     """Workers that say that they consume from it."""
+    paused: Halt | None = None
+    """Since when it is paused, and why."""

@@ -6,6 +6,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from celery_jobtrack.model.halt import HaltKind
 from celery_jobtrack.model.queue import QueueDepth, QueueStatus
 from celery_jobtrack.model.requests import AD_HOC, JobQuery
 from celery_jobtrack.tracking.queues import due_at
@@ -42,14 +43,16 @@ class QueueSurvey:
         self._window = window
 
     def take(self) -> Sequence[QueueStatus]:
-        """Every queue that the app declares, that a worker consumes, or for which a job waits.
+        """Every queue that the app declares, a worker consumes, somebody paused, or a job waits in.
 
         Levels come first, in their order, and the others by their names.
         """
         now = self._store.now()
         consumed = self._consumed(now)
         levels = self._ports.levels_by_queue()
+        paused = {halt.name: halt for halt in self._store.halts() if halt.kind is HaltKind.QUEUE}
         named = {
+            *paused,
             *self._ports.declared_queues(),
             *self._store.overdue_queues(now + _MOMENT),
             *(queue for queues in (consumed or {}).values() for queue in queues),
@@ -72,6 +75,7 @@ class QueueSurvey:
                 unacked=depths[name].unacked,
                 consumers=_consumers(name, consumed, alive),
                 window=window,
+                paused=paused.get(name),
                 **self._times(name, now, [job for job in recent if job.queue == name], window),
             )
             for name in names
