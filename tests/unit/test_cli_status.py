@@ -62,7 +62,8 @@ def test_status_as_json_names_every_state(shop):
     shop.store.register_worker(Worker(id="w1", name="celery@one", pid=11), 45)
     answer = shop.json("status")
     assert set(answer) == {
-        "store", "schema_version", "namespace", "now", "jobs", "groups", "events", "workers"
+        "store", "schema_version", "namespace", "now", "jobs", "groups", "events", "workers",
+        "paused"
     }  # fmt: skip
     assert answer["jobs"]["SUCCESS"] == answer["groups"]["RUNNING"] == 0
     assert len(answer["jobs"]) == 8
