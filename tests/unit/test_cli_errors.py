@@ -112,8 +112,8 @@ def test_what_is_no_cursor_is_exit_code_1(shop, command):
 def test_every_command_has_a_sentence_an_example_and_json(shop):
     listed = shop.run("--help").stdout.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in listed] == [
+        "status", "jobs", "job", "groups", "group", "queues", "locks", "pause", "resume", "run", "dispatch",
         "check", "doctor", "prune", "db"
-        "prune", "db"
     ]  # fmt: skip
     assert all(line.endswith(".") and not line.endswith("...") for line in listed)
     for command in (*(line.split()[:1] for line in listed[:-1]), ["db", "status"], ["db", "upgrade"]):
