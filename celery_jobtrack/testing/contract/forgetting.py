@@ -9,14 +9,15 @@ import pytest
 
 from celery_jobtrack.errors import GroupNotCompleted, InvalidPayload, UnknownJob
 from celery_jobtrack.model.group import Totals
-from celery_jobtrack.model.requests import JobQuery, Refusal
-from celery_jobtrack.model.state import GroupState, JobState, Outcome, Reason
+from celery_jobtrack.model.requests import GroupQuery, JobQuery, Refusal
+from celery_jobtrack.model.state import CallbackKind, GroupState, JobState, Outcome, Reason
 from celery_jobtrack.testing.contract.concurrency import FEWER_ROUNDS
 from celery_jobtrack.testing.keys import WAIT, assert_free
 from celery_jobtrack.testing.steps import (
     all_events,
     announce,
     batch,
+    callback,
     enqueue,
     finish,
     group,
@@ -215,6 +216,19 @@ class ForgetContract:
         for job_id in ids[1:4]:
             store.forget_job(job_id)
         assert [job.id for job in store.members("g", 10, page.cursor).items] == ids[4:]
+
+    def test_groups_of_which_anything_is_to_be_done_are_found(self, store: Store, clock: Clock) -> None:
+        callbacks = (callback(CallbackKind.FINALLY),)
+        for group_id in ("running", "open", "closed"):
+            batch(store, group_id, callbacks=callbacks)
+            enqueue(store, f"of-{group_id}", group_id=group_id)
+            store.seal_group(group_id)
+        for group_id in ("open", "closed"):
+            run(store, f"of-{group_id}", group_id=group_id)
+        all_events(store, clock)
+        store.close_group("closed")
+        ever = GroupQuery(due_before=store.now() + timedelta(days=36_500), limit=10)
+        assert {found.id for found in store.groups(ever).items} == {"running", "open"}
 
     def test_job_that_had_a_key_is_forgotten_and_the_key_is_free(self, store: Store) -> None:
         start(store, "a", "ta", **WAIT)
