@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.errors import GroupCancelled, GroupNotCompleted, InvalidPayload
+from celery_jobtrack.model.state import JobState
 
 if TYPE_CHECKING:
     from celery_jobtrack.model.job import JobRecord
@@ -25,9 +26,12 @@ def cancelled_group(title: str, group_id: str) -> GroupCancelled:
 
 def not_ended(job: JobRecord) -> InvalidPayload:
     """The error for a job that is to be forgotten while it waits or runs."""
+    so = "wait for its end, or cancel it first"
+    if job.state is not JobState.STARTED:
+        # Its message may come after the cancellation, so that "cancel it" alone would lead nowhere.
+        so = "wait for its end; cancelled before it starts, it is deleted with what is old (jobtrack_retention)"
     return InvalidPayload(
-        f"job {job.id} ({job.task}) is {job.state}, and only what has ended can be forgotten; "
-        "wait for its end, or cancel it first"
+        f"job {job.id} ({job.task}) is {job.state}, and only what has ended can be forgotten; {so}"
     )
 
 

@@ -87,7 +87,10 @@ class ForgetContract:
         }
         for job_id, state in states.items():
             before = the_job(store, job_id)
-            with pytest.raises(InvalidPayload, match=f"job {job_id} .* is {state}, .* cancel it first"):
+            advice = (
+                "or cancel it first" if state is JobState.STARTED else "wait for its end; cancelled before"
+            )
+            with pytest.raises(InvalidPayload, match=f"job {job_id} .* is {state}, .*{advice}"):
                 store.forget_job(job_id)
             assert the_job(store, job_id) == before
         assert finish(store, "running", "t-running").applied
