@@ -29,7 +29,7 @@ def not_ended(job: JobRecord) -> InvalidPayload:
     so = "wait for its end, or cancel it first"
     if job.state is not JobState.STARTED:
         # Its message may come after the cancellation, so that "cancel it" alone would lead nowhere.
-        so = "wait for its end; cancelled before it starts, it is deleted with what is old (jobtrack_retention)"
+        so = "wait for its end; cancelled before it starts, it stays until it is old (jobtrack_retention)"
     return InvalidPayload(
         f"job {job.id} ({job.task}) is {job.state}, and only what has ended can be forgotten; {so}"
     )
