@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.model.lock import HIGHEST_PRIORITY, OnConflict, Place, Standing, in_order
+from celery_jobtrack.model.lock import HIGHEST_PRIORITY, Claim, OnConflict, Place, Standing, in_order
+from celery_jobtrack.model.lock_diagnosis import fault_of_lock
 
 if TYPE_CHECKING:
     from celery_jobtrack.model.job import JobRecord
-    from celery_jobtrack.model.lock import Claim, LockRecord
+    from celery_jobtrack.model.lock import LockRecord
     from celery_jobtrack.strategies.row.rows import Rows
 
 
@@ -88,6 +89,44 @@ def empty(rows: Rows, key: str) -> tuple[str, ...]:
     rows.lock(key)
     taken = [place for place in rows.taken_places(key) if not _is_being_published(rows, place)]
     return tuple(called for place in taken for called in _give_up(rows, place))
+
+
+def recount(rows: Rows, key: str) -> bool:
+    """Count a key's places anew, and call who may be called; False if nothing was wrong with it.
+
+    Those who are called are published by the checker.
+    """
+    lock = rows.lock(key)
+    taken, waiting = rows.count_places(key)
+    if fault_of_lock(lock, taken, waiting) is None:
+        return False
+    counted = lock.evolve(taken=taken, waiting=waiting, touched_at=rows.now())
+    rows.update_lock(lock, _call_next(rows, counted)[0])
+    return True
+
+
+def stand_in_line(rows: Rows, job: JobRecord, key: str) -> bool:
+    """Give a parked job its place in line back; False if it has one."""
+    rows.lock(key)
+    if rows.place(key, job.id) is not None:
+        return False
+    # What else it claims of the key is said again by its start.
+    rows.put_place(_placed(rows, job, Claim(key=key), Standing.WAITING, None))
+    recount(rows, key)
+    return True
+
+
+def strike(rows: Rows, key: str, job_id: str) -> bool:
+    """Take away a place of a job that has ended or is not recorded; False if there is none."""
+    rows.lock(key)
+    place = rows.place(key, job_id)
+    # A job that nobody had recorded holds no row: it may have come while the key was waited for.
+    job = rows.job(job_id, lock=False)
+    if place is None or not (job is None or job.is_final):
+        return False
+    rows.drop_place(place)
+    recount(rows, key)
+    return True
 
 
 def _is_being_published(rows: Rows, place: Place) -> bool:
@@ -176,14 +215,20 @@ def _give_up(rows: Rows, place: Place) -> list[str]:
         after = after.evolve(taken=max(0, lock.taken - 1))
     elif current.standing is Standing.WAITING:
         after = after.evolve(waiting=max(0, lock.waiting - 1))
-    called = []
-    while after.taken < after.limit and after.waiting:
-        first = rows.first_in_line(place.key)
-        if first is None:
-            after = after.evolve(waiting=0)
-            break
-        rows.put_place(first.evolve(standing=Standing.CALLED, since=now))
-        after = after.evolve(taken=after.taken + 1, waiting=after.waiting - 1)
-        called.append(first.job_id)
+    after, called = _call_next(rows, after)
     rows.update_lock(lock, after)
     return called
+
+
+def _call_next(rows: Rows, lock: LockRecord) -> tuple[LockRecord, list[str]]:
+    """Call whoever may have a place. Gives the key as it is to be written, and who is called."""
+    called = []
+    while lock.taken < lock.limit and lock.waiting:
+        first = rows.first_in_line(lock.key)
+        if first is None:
+            lock = lock.evolve(waiting=0)
+            break
+        rows.put_place(first.evolve(standing=Standing.CALLED, since=rows.now()))
+        lock = lock.evolve(taken=lock.taken + 1, waiting=lock.waiting - 1)
+        called.append(first.job_id)
+    return lock, called
