@@ -16,6 +16,7 @@ from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.model.fault import Fault, FaultKind
 from celery_jobtrack.model.lock import Standing
 from celery_jobtrack.model.state import JobState, Outcome, Reason
+from celery_jobtrack.strategies.row import locking
 from celery_jobtrack.testing import Clock, steps
 from celery_jobtrack.testing.keys import KEY, LATEST, WAIT, assert_free, claim, standings
 from celery_jobtrack.tracking.doctor import Doctor
@@ -292,6 +293,13 @@ def test_mending_locks_that_are_well_does_nothing(line):
     assert (line.store.lock(KEY), line.store.places(KEY, 10), steps.the_job(line.store, "first")) == before
 
 
+@rows
+def test_place_of_a_job_that_came_while_its_key_was_waited_for_is_left_alone(line):
+    # A job that nobody had recorded: its row could not be locked before the key's.
+    assert not line.store._run(lambda rows: locking.strike(rows, KEY, "has"))
+    assert standings(line.store)["has"] is Standing.HOLDING
+
+
 @tables
 def test_doctor_looks_at_every_key_and_place_in_parts(ward, monkeypatch):
     from celery_jobtrack.strategies.sql import faults
@@ -364,6 +372,7 @@ def test_doctor_raises_no_false_alarm_of_locks_while_others_work(backend, clock)
             until = time.monotonic() + 3.0
             while time.monotonic() < until or looks < 10:
                 assert list(every_fault(store)) == []
+                assert mended_at_random(store, looks) == []
                 looks += 1
                 assert not any(worker.done() for worker in workers), [w.exception() for w in workers]
         finally:
@@ -371,6 +380,15 @@ def test_doctor_raises_no_false_alarm_of_locks_while_others_work(backend, clock)
         for worker in workers:
             worker.result(30)
         assert doctor.examine().findings == ()
+
+
+def mended_at_random(store: Store, turn: int) -> list[Fault]:
+    """What was mended of places and keys that are well, and are just being used."""
+    keys = [f"k{turn % 3}", f"l{turn % 2}", "latest"]
+    places = [place for key in keys for place in store.places(key, 3)]
+    faults = [Fault(kind=K.LOCK, subject=key, text="") for key in keys]
+    faults += [Fault(kind=K.PLACE, subject=place.job_id, text="", detail=place.key) for place in places]
+    return [fault for fault in faults if store.mend(fault)]
 
 
 def every_fault(store: Store) -> Iterator[Fault]:
