@@ -16,7 +16,7 @@ from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.model.fault import Fault, FaultKind
 from celery_jobtrack.model.lock import Standing
 from celery_jobtrack.model.state import JobState, Outcome, Reason
-from celery_jobtrack.strategies.row import locking
+from celery_jobtrack.strategies.row import mending_locks
 from celery_jobtrack.testing import Clock, steps
 from celery_jobtrack.testing.keys import KEY, LATEST, WAIT, assert_free, claim, standings
 from celery_jobtrack.tracking.doctor import Doctor
@@ -296,7 +296,7 @@ def test_mending_locks_that_are_well_does_nothing(line):
 @rows
 def test_place_of_a_job_that_came_while_its_key_was_waited_for_is_left_alone(line):
     # A job that nobody had recorded: its row could not be locked before the key's.
-    assert not line.store._run(lambda rows: locking.strike(rows, KEY, "has"))
+    assert not line.store._run(lambda rows: mending_locks.strike(rows, KEY, "has"))
     assert standings(line.store)["has"] is Standing.HOLDING
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.model.lock import HIGHEST_PRIORITY, Claim, OnConflict, Place, Standing, in_order
-from celery_jobtrack.model.lock_diagnosis import fault_of_lock
+from celery_jobtrack.model.lock import HIGHEST_PRIORITY, OnConflict, Place, Standing, in_order
 
 if TYPE_CHECKING:
     from celery_jobtrack.model.job import JobRecord
-    from celery_jobtrack.model.lock import LockRecord
+    from celery_jobtrack.model.lock import Claim, LockRecord
     from celery_jobtrack.strategies.row.rows import Rows
 
 
@@ -91,42 +90,12 @@ def empty(rows: Rows, key: str) -> tuple[str, ...]:
     return tuple(called for place in taken for called in _give_up(rows, place))
 
 
-def recount(rows: Rows, key: str) -> bool:
-    """Count a key's places anew, and call who may be called; False if nothing was wrong with it.
-
-    Those who are called are published by the checker.
-    """
+def call_due(rows: Rows, key: str) -> tuple[str, ...]:
+    """Call who may be called at a key, though nobody has left it. Gives who is called."""
     lock = rows.lock(key)
-    taken, waiting = rows.count_places(key)
-    if fault_of_lock(lock, taken, waiting) is None:
-        return False
-    counted = lock.evolve(taken=taken, waiting=waiting, touched_at=rows.now())
-    rows.update_lock(lock, _call_next(rows, counted)[0])
-    return True
-
-
-def stand_in_line(rows: Rows, job: JobRecord, key: str) -> bool:
-    """Give a parked job its place in line back; False if it has one."""
-    rows.lock(key)
-    if rows.place(key, job.id) is not None:
-        return False
-    # What else it claims of the key is said again by its start.
-    rows.put_place(_placed(rows, job, Claim(key=key), Standing.WAITING, None))
-    recount(rows, key)
-    return True
-
-
-def strike(rows: Rows, key: str, job_id: str) -> bool:
-    """Take away a place of a job that has ended or is not recorded; False if there is none."""
-    rows.lock(key)
-    place = rows.place(key, job_id)
-    # A job that nobody had recorded holds no row: it may have come while the key was waited for.
-    job = rows.job(job_id, lock=False)
-    if place is None or not (job is None or job.is_final):
-        return False
-    rows.drop_place(place)
-    recount(rows, key)
-    return True
+    after, called = _call_next(rows, lock)
+    rows.update_lock(lock, after)
+    return tuple(called)
 
 
 def _is_being_published(rows: Rows, place: Place) -> bool:

@@ -10,7 +10,7 @@ from celery_jobtrack.model.diagnosis import due_events
 from celery_jobtrack.model.event import Cause
 from celery_jobtrack.model.fault import Fault, FaultKind
 from celery_jobtrack.model.state import EventKind, GroupState, JobState, Outcome
-from celery_jobtrack.strategies.row import locking
+from celery_jobtrack.strategies.row import mending_locks
 from celery_jobtrack.strategies.row.base import RowBase
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ class Mending(RowBase):
         if fault.kind is FaultKind.GIVEN_UP:
             return _try_again(rows, fault.subject)
         if fault.kind is FaultKind.PLACE:
-            return _put_place_right(rows, fault.subject, fault.detail)
+            return mending_locks.put_place_right(rows, fault.subject, fault.detail)
         if fault.kind is FaultKind.LOCK:
-            return locking.recount(rows, fault.subject)
+            return mending_locks.recount(rows, fault.subject)
         return self._mend_own(rows, fault)
 
     def _mend_own(self, rows: Rows, fault: Fault) -> bool:
@@ -107,18 +107,6 @@ def _leave_group(rows: Rows, job_id: str) -> bool:
         return False
     rows.update_job(job, job.evolve(generation=None))
     return True
-
-
-def _put_place_right(rows: Rows, job_id: str, key: str) -> bool:
-    """Take a place away that nobody will leave, or give a job one for which it waits."""
-    job = rows.job(job_id, lock=True)
-    if job is None or job.is_final:
-        return locking.strike(rows, key, job_id)
-    waits_here = job.state is JobState.WAITING and job.waits_for == key
-    unkeyed = not job.keyed and (waits_here or rows.place(key, job_id) is not None)
-    if unkeyed:
-        rows.update_job(job, job.evolve(keyed=True))
-    return (waits_here and locking.stand_in_line(rows, job, key)) or unkeyed
 
 
 def _try_again(rows: Rows, event_id: str) -> bool:
