@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery_jobtrack.strategies.redis.faults import Faults
+from celery_jobtrack.strategies.redis.forgetting import Forgetting
 from celery_jobtrack.strategies.redis.groups import GroupOperations
 from celery_jobtrack.strategies.redis.halts import Halts
 from celery_jobtrack.strategies.redis.jobs import JobTransitions
@@ -13,7 +14,15 @@ from celery_jobtrack.strategies.redis.workers import WorkerOperations
 
 
 class RedisStore(
-    JobTransitions, GroupOperations, LockOperations, Halts, WorkerOperations, Upkeep, Listings, Faults
+    JobTransitions,
+    Forgetting,
+    GroupOperations,
+    LockOperations,
+    Halts,
+    WorkerOperations,
+    Upkeep,
+    Listings,
+    Faults,
 ):
     """Jobs, groups, locks, halts, events, workers and leases in Redis 6.2 or newer, or in Valkey.
 

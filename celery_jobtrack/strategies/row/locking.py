@@ -90,6 +90,14 @@ def empty(rows: Rows, key: str) -> tuple[str, ...]:
     return tuple(called for place in taken for called in _give_up(rows, place))
 
 
+def call_due(rows: Rows, key: str) -> tuple[str, ...]:
+    """Call who may be called at a key, though nobody has left it. Gives who is called."""
+    lock = rows.lock(key)
+    after, called = _call_next(rows, lock)
+    rows.update_lock(lock, after)
+    return tuple(called)
+
+
 def _is_being_published(rows: Rows, place: Place) -> bool:
     # Who is called has left the line already: without a place nobody would publish it.
     job = rows.job(place.job_id, lock=False) if place.standing is Standing.CALLED else None
@@ -176,14 +184,20 @@ def _give_up(rows: Rows, place: Place) -> list[str]:
         after = after.evolve(taken=max(0, lock.taken - 1))
     elif current.standing is Standing.WAITING:
         after = after.evolve(waiting=max(0, lock.waiting - 1))
-    called = []
-    while after.taken < after.limit and after.waiting:
-        first = rows.first_in_line(place.key)
-        if first is None:
-            after = after.evolve(waiting=0)
-            break
-        rows.put_place(first.evolve(standing=Standing.CALLED, since=now))
-        after = after.evolve(taken=after.taken + 1, waiting=after.waiting - 1)
-        called.append(first.job_id)
+    after, called = _call_next(rows, after)
     rows.update_lock(lock, after)
     return called
+
+
+def _call_next(rows: Rows, lock: LockRecord) -> tuple[LockRecord, list[str]]:
+    """Call whoever may have a place. Gives the key as it is to be written, and who is called."""
+    called = []
+    while lock.taken < lock.limit and lock.waiting:
+        first = rows.first_in_line(lock.key)
+        if first is None:
+            lock = lock.evolve(waiting=0)
+            break
+        rows.put_place(first.evolve(standing=Standing.CALLED, since=rows.now()))
+        lock = lock.evolve(taken=lock.taken + 1, waiting=lock.waiting - 1)
+        called.append(first.job_id)
+    return lock, called
