@@ -44,7 +44,7 @@ class Pausing:
         kind, name = _one_of(queue, task)
         if kind is HaltKind.QUEUE:
             name = self._queue_called(name)
-        was_paused = self._runtime.store.lift(kind, name)
+        was_paused = self._runtime.tracker.lift(kind, name)
         tell_workers(self._runtime)
         return was_paused
 

@@ -50,7 +50,8 @@ def fault_of_lock(lock: LockRecord, taken: int, waiting: int) -> Fault | None:
         text = f"counts {_places(lock.taken, lock.waiting)}, and has {_places(taken, waiting)}"
         return _of_lock(lock.key, text)
     # Not if it merely has room: a limit that was raised counts from the next time that somebody leaves.
-    if waiting and not taken:
+    # Nor at a gate, which has no places.
+    if waiting and not taken and lock.limit:
         return _of_lock(lock.key, "is free, and who waits for it was not called")
     return None
 

@@ -84,6 +84,8 @@ class StartRequest:
     worker: Worker
     reruns: bool = False
     """Whether the job may be run again if this attempt is lost with its worker."""
+    asks: bool = True
+    """Whether the body waits for the answer; one that runs already cannot be held back any more."""
 
 
 class Refusal(str, Enum):

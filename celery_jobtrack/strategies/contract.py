@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.event import EventCounts, EventRecord
     from celery_jobtrack.model.fault import Fault
     from celery_jobtrack.model.group import GroupRecord, GroupStatus
-    from celery_jobtrack.model.halt import Halt, HaltKind
+    from celery_jobtrack.model.halt import Halt, HaltKind, Lifted
     from celery_jobtrack.model.job import Attempt, JobRecord, Progress
     from celery_jobtrack.model.lock import LockRecord, Place
     from celery_jobtrack.model.requests import (
@@ -363,16 +363,21 @@ class Store(TrackingStrategy):
     def halt(self, kind: HaltKind, name: str, reason: str | None = None) -> bool:
         """Record that nothing of a queue or a task may start; False if that is recorded already.
 
-        Who came first stays: the time and the reason are theirs.
+        Who came first stays: the time and the reason are theirs. A start from now on parks the job at the
+        halt's gate, if its message is kept; otherwise nobody could publish it again, and it starts.
         """
 
     @abstractmethod
-    def lift(self, kind: HaltKind, name: str) -> bool:
-        """Take a halt back; False if there is none."""
+    def lift(self, kind: HaltKind, name: str) -> Lifted:
+        """Take a halt back, and call the first of those who wait at its gate; again to call the next ones."""
 
     @abstractmethod
     def halts(self) -> Sequence[Halt]:
         """What is halted: queues, then tasks, by their names."""
+
+    @abstractmethod
+    def lifted_halts(self) -> Sequence[Halt]:
+        """What was lifted, and still has somebody at its gate: whoever lifted it may have died."""
 
     # -- events --------------------------------------------------------------------------------
 

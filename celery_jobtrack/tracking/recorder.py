@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from celery_jobtrack.errors import Overlapping, StoreUnavailable
@@ -179,7 +180,8 @@ class Recorder:
             with suppress(Overlapping):
                 tracker.enqueue(request)
         elif isinstance(request, StartRequest):
-            tracker.start(request)
+            # Its body has begun: what is paused now must not have it run once more.
+            tracker.start(replace(request, asks=False))
         elif isinstance(request, RetryRequest):
             tracker.retry(request)
         elif isinstance(request, FinishRequest):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
     from celery_jobtrack.model.event import EventRecord
     from celery_jobtrack.model.group import GroupRecord
+    from celery_jobtrack.model.halt import HaltKind
     from celery_jobtrack.model.job import JobRecord, Progress
     from celery_jobtrack.model.requests import (
         EnqueueRequest,
@@ -214,6 +215,15 @@ class Tracker:
     def release_lock(self, key: str) -> None:
         """Somebody takes a key away from whoever has it."""
         self.turns.call(self._ask(self.store.release_lock, key))
+
+    def lift(self, kind: HaltKind, name: str) -> bool:
+        """Somebody resumes a queue or a task: publish who waits. False if it was not paused."""
+        lifted = first = self._ask(self.store.lift, kind, name)
+        # Bit by bit, so that no operation takes long. If this process dies, the checker does the rest.
+        while lifted.called:
+            self.turns.call(lifted.called)
+            lifted = self._ask(self.store.lift, kind, name)
+        return first.applied
 
     def _after_holding_back(self, result: EnqueueResult, origin: Origin) -> None:
         """A job is not published: it was parked, or has ended as skipped."""

@@ -40,6 +40,9 @@ class Turns:
         """Do what somebody should have done, and died before. Returns for how many jobs."""
         store = self._tracker.store
         ended = self.end_superseded(store.superseded_jobs(AT_ONCE))
+        for halt in store.lifted_halts():
+            # Some of those who wait there; whoever lifted it may be at it, too.
+            self.call(store.lift(halt.kind, halt.name).called)
         return ended + self.call(store.called_jobs(AT_ONCE))
 
     def _publish(self, job_id: str) -> bool:

@@ -67,6 +67,9 @@ class MemoryRows:
     def job(self, job_id: str, *, lock: bool) -> JobRecord | None:  # noqa: ARG002 - one lock holds all
         return self._tables.jobs.get(job_id)
 
+    def job_to_start(self, job_id: str) -> tuple[JobRecord | None, bool]:
+        return self._tables.jobs.get(job_id), bool(self._tables.halts) and job_id in self._tables.messages
+
     def insert_job(self, job: JobRecord, message: bytes | None) -> None:
         self._insert(self._tables.jobs, job.id, job)
         self._insert(self._tables.job_seqs, job.id, next(self._tables.numbers))
@@ -174,6 +177,18 @@ class MemoryRows:
 
     def count_places(self, key: str) -> tuple[int, int]:
         return len(self.taken_places(key)), len(self.line(key))
+
+    def halts(self) -> Sequence[Halt]:
+        return list(self._tables.halts.values())
+
+    def halt(self, kind: HaltKind, name: str) -> Halt | None:
+        return self._tables.halts.get((kind, name))
+
+    def put_halt(self, halt: Halt) -> None:
+        self._put(self._tables.halts, (halt.kind, halt.name), halt)
+
+    def drop_halt(self, halt: Halt) -> None:
+        self._drop(self._tables.halts, (halt.kind, halt.name))
 
     def recount_pauses(self, group: GroupRecord) -> None:
         """They are counted whenever they are asked for."""

@@ -17,7 +17,7 @@ from celery_jobtrack.model.group import describe_status
 from celery_jobtrack.model.requests import Page, WorkerRecord
 from celery_jobtrack.model.state import QUEUED, GroupState, JobState
 from celery_jobtrack.strategies.memory import faults, pruning
-from celery_jobtrack.strategies.memory.halts import Halts
+from celery_jobtrack.strategies.memory.halts import HaltAnswers
 from celery_jobtrack.strategies.memory.locks import LockAnswers
 from celery_jobtrack.strategies.memory.rows import MemoryRows, Tables
 from celery_jobtrack.strategies.row.store import RowStore
@@ -34,7 +34,7 @@ S = TypeVar("S", JobState, GroupState)
 T = TypeVar("T")
 
 
-class MemoryStore(LockAnswers, Halts, RowStore):
+class MemoryStore(LockAnswers, HaltAnswers, RowStore):
     """Everything in dictionaries under one lock. It ends with its process, and no other sees it.
 
     Args:

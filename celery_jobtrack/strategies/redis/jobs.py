@@ -117,6 +117,8 @@ class JobTransitions(RedisBase):
             more = (pack([pack_id(group_id) for group_id in within]),)
         if claims:
             more = (*(more or (b"",)), dump_claims(claims))
+        if not request.asks:
+            more = (*more, *(b"",) * (2 - len(more)), b"1")
         refusal, settled, raw, event, *keys = self._with_origin("start", request, self._claimant(), *more)
         return StartResult(
             job=partial(load_job, job_id, raw),

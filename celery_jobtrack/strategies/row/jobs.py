@@ -12,6 +12,7 @@ from celery_jobtrack.errors import (
 )
 from celery_jobtrack.model import grouping, moves
 from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
+from celery_jobtrack.model.halt import is_gate
 from celery_jobtrack.model.lock import OnConflict
 from celery_jobtrack.model.requests import (
     EnqueueRequest,
@@ -25,7 +26,7 @@ from celery_jobtrack.model.requests import (
 )
 from celery_jobtrack.model.state import GroupState, JobState, Reason
 from celery_jobtrack.strategies.refusals import cancelled_group
-from celery_jobtrack.strategies.row import locking
+from celery_jobtrack.strategies.row import gates, locking
 from celery_jobtrack.strategies.row.base import RowBase
 from celery_jobtrack.strategies.strays import StrayJob
 from celery_jobtrack.strategies.unknown import unknown_group, unknown_job
@@ -93,6 +94,8 @@ class JobTransitions(RowBase):
             if place is None or not place.takes:
                 return Settled(job=job, applied=False)
             current, _ = _write(rows, job, None, moves.unpark(job, rows.now()))
+            if is_gate(place.key):
+                gates.go_through(rows, place)
             return Settled(job=current, applied=True)
 
         return self._run(write)
@@ -152,12 +155,17 @@ class JobTransitions(RowBase):
 
     def _start(self, rows: Rows, request: StartRequest) -> StartResult:
         origin = request.origin
-        job = rows.job(origin.job_id, lock=True)
+        job, may_be_held = rows.job_to_start(origin.job_id)
         known = rows.attempt(request.token) if job is not None and job.attempts else None
         state = _state_of_groups(rows, job, origin)
         move = moves.start(job, known, state, request, rows.now())
         taken = locking.Taken()
-        if move.starts and move.job is not None and origin.claims:
+        gate: str | None = None
+        if move.starts and job is not None and may_be_held and request.asks:
+            gate = gates.hold_back(rows, job)
+        if gate is not None:
+            move = moves.park(job, origin, gate, None, rows.now())
+        elif move.starts and move.job is not None and origin.claims:
             taken = locking.take(rows, move.job if job is None else job, origin.claims)
             if taken.blocked is not None:
                 move = _blocked(job, origin, taken, rows)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.model.event import Cause, EventRecord
     from celery_jobtrack.model.group import GroupRecord, Pauses, Totals
+    from celery_jobtrack.model.halt import Halt, HaltKind
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.model.lock import LockRecord, Place
 
@@ -31,6 +32,10 @@ class Rows(Protocol):
         """The store's time; the same throughout the transaction."""
 
     def job(self, job_id: str, *, lock: bool) -> JobRecord | None: ...
+
+    def job_to_start(self, job_id: str) -> tuple[JobRecord | None, bool]:
+        """The job, locked, and whether a halt could hold it back: there is one, and its message is kept."""
+
     def insert_job(self, job: JobRecord, message: bytes | None) -> None: ...
 
     def jobs_of(self, job_ids: Sequence[str]) -> Mapping[str, JobRecord]:
@@ -83,6 +88,16 @@ class Rows(Protocol):
 
     def count_places(self, key: str) -> tuple[int, int]:
         """How many have the key or are called, and how many wait, counted from the places themselves."""
+
+    def halts(self) -> Sequence[Halt]:
+        """All halts, in no order, those that were lifted among them."""
+
+    def halt(self, kind: HaltKind, name: str) -> Halt | None: ...
+
+    def put_halt(self, halt: Halt) -> None:
+        """Insert a halt, or write over the one of the same kind and name."""
+
+    def drop_halt(self, halt: Halt) -> None: ...
 
     def recount_pauses(self, group: GroupRecord) -> tuple[Pauses, Pauses] | None:
         """Count anew the members that wait for a retry or are parked, where their number is kept.

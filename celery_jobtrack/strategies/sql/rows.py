@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.model.event import Cause
     from celery_jobtrack.model.group import GroupRecord, Pauses
+    from celery_jobtrack.model.halt import Halt, HaltKind
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.model.lock import LockRecord, Place
     from celery_jobtrack.strategies.sql.clock import Clock
@@ -82,6 +83,13 @@ class SqlRows:
         if lock:
             self._take_clock(row)
         return self._maps.job.load(row)
+
+    def job_to_start(self, job_id: str) -> tuple[JobRecord | None, bool]:
+        row = self._one(self._sql.job_to_start, of_id=job_id)
+        if row is None:
+            return None, False
+        self._take_clock(row)
+        return self._maps.job.load(row), bool(row[len(self._maps.job.columns)])
 
     def insert_job(self, job: JobRecord, message: bytes | None) -> None:
         values = self._maps.job.dump(job)
@@ -226,6 +234,19 @@ class SqlRows:
 
     def _places(self, statement: Select[Any], **parameters: Any) -> list[Place]:
         return [self._maps.place.load(row) for row in self._driver.all(statement, parameters)]
+
+    def halts(self) -> Sequence[Halt]:
+        return [self._maps.halt.load(row) for row in self._driver.all(self._sql.halts, {})]
+
+    def halt(self, kind: HaltKind, name: str) -> Halt | None:
+        row = self._one(self._sql.halt, of_kind=kind, of_name=name)
+        return None if row is None else self._maps.halt.load(row)
+
+    def put_halt(self, halt: Halt) -> None:
+        self._driver.write(self._sql.put_halt, self._maps.halt.dump(halt))
+
+    def drop_halt(self, halt: Halt) -> None:
+        self._driver.write(self._sql.drop_halt, {"of_kind": halt.kind, "of_name": halt.name})
 
     def recount_pauses(self, group: GroupRecord) -> tuple[Pauses, Pauses] | None:
         members = {"of_group_id": group.id, "first": group.base_generation, "last": group.generation}

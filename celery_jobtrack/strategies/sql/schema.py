@@ -376,6 +376,7 @@ class Schema:
             Column("name", Key, nullable=False),
             Column("since", Moment, nullable=False),
             Column("reason", FreeText),
+            Column("lifted", Boolean, nullable=False),
             PrimaryKeyConstraint("kind", "name", name=f"pk_{self.prefix}halts"),
         )
 

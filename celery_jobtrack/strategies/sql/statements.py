@@ -47,6 +47,7 @@ class Statements:
         self.job = job
         self.locked_job = job.add_columns(*with_clock).with_for_update()
         """Locks a job's row to the end of the transaction; the server's clock is its last column."""
+        self._halts(schema, job, with_clock, dialect)
         in_order = _locked_one_by_one if dialect == "postgresql" else _locked_among
         self.locked_jobs: Executable = in_order(maps.job.columns, jobs)
         """Locks the rows of ``of_ids``; they come in one order, so that two who want the same do not
@@ -163,6 +164,19 @@ class Statements:
         )
         """Locks a group's row to the end of the transaction; how much of it is reserved for tallies follows
         its columns, and the server's clock is the last one."""
+
+    def _halts(
+        self, schema: Schema, job: Select[Any], with_clock: list[ColumnElement[int]], dialect: str
+    ) -> None:
+        halts, jobs = schema.halts, schema.jobs
+        self.halts = select(*self.maps.halt.columns)
+        of_halt = halts.c.kind == bindparam("of_kind"), halts.c.name == bindparam("of_name")
+        self.halt = self.halts.where(*of_halt)
+        self.put_halt = insert_or_replace(halts, dialect)
+        self.drop_halt = delete(halts).where(*of_halt)
+        may_be_held = exists().select_from(halts) & jobs.c.message.is_not(None)
+        self.job_to_start = job.add_columns(may_be_held, *with_clock).with_for_update()
+        """As ``locked_job``, with whether a halt could hold it back: that costs a start no statement."""
 
     def _locks_and_places(self, schema: Schema, dialect: str) -> None:
         maps, locks, places = self.maps, schema.locks, schema.places

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from celery_jobtrack.strategies.sql.faults import Faults
 from celery_jobtrack.strategies.sql.group_queries import GroupQueries
-from celery_jobtrack.strategies.sql.halts import Halts
+from celery_jobtrack.strategies.sql.halts import HaltQueries
 from celery_jobtrack.strategies.sql.locks import LockQueries
 from celery_jobtrack.strategies.sql.plain_cases import PlainCases
 from celery_jobtrack.strategies.sql.pruning import Pruning
 from celery_jobtrack.strategies.sql.upkeep import Upkeep
 
 
-class SqlStore(PlainCases, Faults, GroupQueries, LockQueries, Halts, Pruning, Upkeep):
+class SqlStore(PlainCases, Faults, GroupQueries, LockQueries, HaltQueries, Pruning, Upkeep):
     """Jobs, groups, events, locks, workers and leases in SQLite, PostgreSQL, MySQL or MariaDB.
 
     Args:

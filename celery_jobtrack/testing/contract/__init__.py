@@ -16,6 +16,7 @@ from celery_jobtrack.testing.contract.enqueueing import EnqueueContract
 from celery_jobtrack.testing.contract.faults import FaultContract
 from celery_jobtrack.testing.contract.filling import FillingContract
 from celery_jobtrack.testing.contract.forgetting import ForgetContract
+from celery_jobtrack.testing.contract.gates import GateContract
 from celery_jobtrack.testing.contract.generations import GenerationContract
 from celery_jobtrack.testing.contract.groups import GroupContract
 from celery_jobtrack.testing.contract.halting import HaltContract
@@ -67,6 +68,7 @@ class StoreContract(
     LockContract,
     LineContract,
     HaltContract,
+    GateContract,
     NestingContract,
     ConcurrencyContract,
     ContentionContract,

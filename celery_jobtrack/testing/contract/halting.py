@@ -36,9 +36,9 @@ class HaltContract:
 
     def test_lift_takes_a_halt_back_once(self, store: Store) -> None:
         store.halt(TASK, "shop.send")
-        assert store.lift(TASK, "shop.send")
+        assert store.lift(TASK, "shop.send").applied
         assert not store.halts()
-        assert not store.lift(TASK, "shop.send")
+        assert not store.lift(TASK, "shop.send").applied
 
     def test_halt_that_was_lifted_begins_anew(self, store: Store, clock: Clock) -> None:
         store.halt(QUEUE, "low", "first")
@@ -53,7 +53,7 @@ class HaltContract:
     def test_queue_and_task_of_one_name_are_two(self, store: Store) -> None:
         assert store.halt(QUEUE, "mail")
         assert store.halt(TASK, "mail")
-        assert store.lift(QUEUE, "mail")
+        assert store.lift(QUEUE, "mail").applied
         assert [halt.kind for halt in store.halts()] == [TASK]
 
     def test_halts_are_queues_then_tasks_by_name(self, store: Store) -> None:

@@ -1,5 +1,7 @@
--- uses: core
--- Record that nothing of a queue or a task may start. Guard: that is not recorded already.
--- ARGV: 2 kind and name, 3 reason or ''. Writes :h, a hash of [since, reason] by kind and name. Gives 1 or 0.
+-- uses: gates
+-- Record that nothing of a queue or a task may start. Guard: that is not recorded, or was lifted.
+-- ARGV: 2 kind and name, 3 reason or ''. Writes :h. Gives 1 or 0.
 
-return call('HSETNX', root .. ':h', ARGV[2], pack({now, ARGV[3]}))
+if gate_rules().is_halted(ARGV[2]) then return 0 end
+call('HSET', root .. ':h', ARGV[2], pack({now, ARGV[3], false}))
+return 1

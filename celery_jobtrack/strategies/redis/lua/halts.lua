@@ -1,6 +1,4 @@
 -- uses: core
--- Every halt. Reads only. Gives [kind and name, [since, reason or ''], …].
+-- Every halt, also those that were lifted. Reads only. Gives [kind and name, value, …].
 
-local found = {}
-for _, part in ipairs(call('HGETALL', root .. ':h')) do found[#found + 1] = part end
-return pack(found)
+return pack(call('HGETALL', root .. ':h'))

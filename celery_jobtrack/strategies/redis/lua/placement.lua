@@ -136,7 +136,8 @@ local function lock_lacks(key)
   if not call('ZSCORE', root .. ':ln', key) then missing[1] = 'ln' end
   if taken + waiting == 0 and not call('ZSCORE', root .. ':lt', key) then missing[#missing + 1] = 'lt' end
   -- A limit that was raised counts from the next time that somebody leaves.
-  if taken == 0 and waiting > 0 then missing = {'call', unpack(missing)} end
+  -- A gate has no places.
+  if taken == 0 and waiting > 0 and unpacked(lock)[L.limit] > 0 then missing = {'call', unpack(missing)} end
   return missing
 end
 

@@ -1,8 +1,9 @@
--- uses: transition
+-- uses: transition gates
 -- Record that an attempt starts, if the job may run.
 -- Guards: those of model/moves.py, in its order; a token that is known is the same call again.
 -- ARGV: 2 claimant, 3 job, 4 token, 5 retries, 6 run, 7 worker, 8 reruns, 9 origin or '',
---       10 further groups whose cancelling refuses the job, or '', 11 the keys that it claims; both may be missing
+--       10 further groups whose cancelling refuses the job, or '', 11 the keys that it claims, or '',
+--       12 '1' if its body runs already, so that no halt may hold it back; all three may be missing
 -- Writes the job with its attempt, its group, events, its places at keys.
 -- Gives [0 | refusal, whether the refusal ended the job, job, event], or [100] if it wants the origin;
 -- of a job with keys also its fences, who is called, who is superseded.
@@ -64,7 +65,10 @@ if not was[1] then join_if_open(job) end
 if refusal then
   end_job(job, reason)
   called = leave_keys(id, job)
-elseif ARGV[11] then
+elseif was[1] and not ARGV[12] and call('EXISTS', root .. ':h') == 1 then
+  blocked = gate_rules().hold_back(id, job)
+end
+if not refusal and not blocked and ARGV[11] and ARGV[11] ~= '' then
   blocked, fences = lock_rules().take(id, job, unpacked(ARGV[11]))
 end
 if blocked then

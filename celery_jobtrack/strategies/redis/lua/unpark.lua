@@ -1,4 +1,4 @@
--- uses: transition
+-- uses: transition gates
 -- Record that a parked job's turn has come, and that its message is about to be published.
 -- Guards: it waits for a key at which it was called.
 -- ARGV: 2 job
@@ -15,5 +15,6 @@ open_group(job[J.group_id])
 move(job, STATE.ENQUEUED)
 job[J.waits_for], job[J.blocked_by], job[J.published_at] = nil, nil, now
 call('ZREM', root .. ':lc', id)
+gate_rules().go_through(id, job, key)
 raw = commit(id, job, was, '')
 return pack({1, raw, false})

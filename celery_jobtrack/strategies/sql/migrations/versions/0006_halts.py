@@ -37,6 +37,7 @@ def upgrade(op: Operations, prefix: str) -> None:
         sa.Column("name", KEY, nullable=False),
         sa.Column("since", MICROSECONDS, nullable=False),
         sa.Column("reason", TEXT),
+        sa.Column("lifted", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "name", name=f"pk_{halts}"),
         **MYSQL,
     )
