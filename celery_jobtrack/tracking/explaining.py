@@ -14,6 +14,7 @@ from celery_jobtrack.model.requests import JobQuery
 from celery_jobtrack.model.spans import span
 from celery_jobtrack.model.state import GroupState, JobState
 from celery_jobtrack.strategies.unknown import unknown_group
+from celery_jobtrack.tracking.halted import Halted
 from celery_jobtrack.tracking.lock_lines import LockLines
 from celery_jobtrack.tracking.queues import Queues
 
@@ -54,6 +55,7 @@ class Explainer:
         }
         self._queues = Queues(tracker, self._now, self._workers)
         self._lines = LockLines(self._store, self._now, self._workers)
+        self._halted = Halted(self._store, self._now)
 
     def explain(self, group_id: str, *, depth: int = 0) -> GroupExplanation:
         """Say why a group has not finished.
@@ -302,13 +304,19 @@ class Explainer:
             what = "is scheduled" if due_at is not None else "queued"
         if due_at is not None:
             queue = f" on {job.queue!r}" if job.queue else ""
-            return ", ".join([f"{what}{queue}, due {self._ago(due_at)}", *self._queues.said_of(job)])
+            return ", ".join(
+                [
+                    f"{what}{queue}, due {self._ago(due_at)}",
+                    *self._halted.said_of(job),
+                    *self._queues.said_of(job),
+                ]
+            )
         since = max(filter(None, (job.published_at, job.eta)))
         queue = f" on {job.queue!r}" if job.queue else ""
         waited = f"{what} for {span(max(0.0, (self._now - since).total_seconds()))}{queue}"
         if job.state is JobState.RETRY:
             waited = f"{what}, due for {span(max(0.0, (self._now - since).total_seconds()))}{queue}"
-        return ", ".join([waited, *self._queues.said_of(job)])
+        return ", ".join([waited, *self._halted.said_of(job), *self._queues.said_of(job)])
 
     def _ago(self, then: datetime) -> str:
         seconds = (self._now - then).total_seconds()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.model.explanation import LockExplanation, LockHolder
+from celery_jobtrack.model.halt import is_gate
 from celery_jobtrack.model.lock import Standing
 from celery_jobtrack.model.spans import span
+from celery_jobtrack.tracking.halted import Halted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,9 +70,14 @@ class LockLines:
         mine = next((place for place in key.places if place.job_id == job.id), None)
         line = [place.job_id for place in key.places if place.standing is Standing.WAITING]
         position = line.index(job.id) + 1 if job.id in line else None
+        said = (
+            self._halted.said_of_gate(job)
+            if is_gate(job.waits_for)
+            else "; ".join([self._said_of_place(job, key, mine, position), *self._said_of_holders(key)])
+        )
         return LockExplanation(
             key=job.waits_for,
-            said="; ".join([self._said_of_place(job, key, mine, position), *self._said_of_holders(key)]),
+            said=said,
             holders=key.holders,
             more_holders=key.more,
             standing=None if mine is None else mine.standing,
@@ -77,6 +85,10 @@ class LockLines:
             position=position,
             waiting=0 if key.record is None else key.record.waiting,
         )
+
+    @cached_property
+    def _halted(self) -> Halted:
+        return Halted(self._store, self._now)
 
     def _key(self, key: str) -> _Key | None:
         found = self._keys.get(key)

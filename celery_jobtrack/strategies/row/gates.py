@@ -44,7 +44,8 @@ def hold_back(rows: Rows, job: JobRecord) -> str | None:
 def call_some(rows: Rows, key: str) -> tuple[tuple[str, ...], bool]:
     """Call the first of those who wait at a gate. Gives them, and whether somebody still waits."""
     before = rows.lock(key)
-    after, called = before, []
+    after = before
+    called: list[str] = []
     first = rows.first_in_line(key)
     while first is not None and len(called) < AT_ONCE:
         rows.put_place(first.evolve(standing=Standing.CALLED, since=rows.now()))
