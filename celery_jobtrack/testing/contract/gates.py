@@ -21,6 +21,7 @@ from celery_jobtrack.testing.steps import (
     the_group,
     the_job,
 )
+from celery_jobtrack.testing.threads import Crowd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -291,3 +292,32 @@ class GateContract:
             cursor = page.cursor
             if cursor is None:
                 break
+
+    def test_nobody_is_left_behind_by_pauses_that_come_and_go(self, store: Store) -> None:
+        names = [f"j{number:02}" for number in range(30)]
+        for name in names:
+            enqueue(store, name, **IN_LOW)
+
+        def work(number: int) -> list[str]:
+            """The first pauses and resumes; the others start jobs, each of its own."""
+            if number == 0:
+                called: list[str] = []
+                for _ in range(20):
+                    store.halt(QUEUE, "low")
+                    called += store.lift(QUEUE, "low").called
+                return called
+            for name in names[number - 1 :: 5]:
+                start(store, name, f"t-{name}", **IN_LOW)
+            return []
+
+        with Crowd(6) as crowd:
+            called, *_ = crowd.together(work)
+        called += store.lift(QUEUE, "low").called
+        assert not store.halts()
+        assert not store.lifted_halts()
+        jobs = {name: the_job(store, name) for name in names}
+        assert {job.state for job in jobs.values()} <= {JobState.STARTED, JobState.WAITING}
+        # Who waits was called, once, and nobody else was.
+        assert sorted(called) == sorted(name for name in names if jobs[name].state is JobState.WAITING)
+        publish(store, called)
+        assert_free(store, LOW)
