@@ -162,17 +162,18 @@ _MAY_START = """
         AND (run, retries) <= (:run::integer, :retries::integer)
         AND (expires_at IS NULL OR expires_at >= {now})
         AND (attempts = 0 OR NOT EXISTS (SELECT FROM {attempts} known WHERE known.token = :token))
-        AND NOT EXISTS (
+        AND (NOT EXISTS (SELECT FROM {halts}) OR NOT EXISTS (
             SELECT FROM {halts} halt WHERE halt.name = CASE halt.kind
                 WHEN 'queue' THEN {jobs}.queue WHEN 'task' THEN {jobs}.task END
-        )
+        ))
         AND (group_id IS NULL
             OR (SELECT state FROM {groups} g WHERE g.id = {jobs}.group_id) IN ('RUNNING', 'COMPLETED'))
 """
 
 # Guards: the job is queued, no attempt is open, and neither the message's age nor a cancellation nor the
 # expiry is against it; the token is new; neither its queue nor its task is halted, which is read as it was
-# when the statement began; the job's group, if it has one, runs or has run.
+# when the statement began (twice, in an OR, or PostgreSQL makes an anti join of it, which costs double); the job's
+# group, if it has one, runs or has run.
 # Reads the group without locking it: a group that this job is a member of does not await its first start
 # again, and one that is being cancelled might as well have been cancelled a moment later.
 # Writes the job, inserts its attempt, and counts a member out of those that wait for a retry.
