@@ -172,8 +172,8 @@ _MAY_START = """
 
 # Guards: the job is queued, no attempt is open, and neither the message's age nor a cancellation nor the
 # expiry is against it; the token is new; neither its queue nor its task is halted, which is read as it was
-# when the statement began (twice, in an OR, or PostgreSQL makes an anti join of it, which costs double); the job's
-# group, if it has one, runs or has run.
+# when the statement began (twice, in an OR: of one alone PostgreSQL makes an anti join, which costs double);
+# the job's group, if it has one, runs or has run.
 # Reads the group without locking it: a group that this job is a member of does not await its first start
 # again, and one that is being cancelled might as well have been cancelled a moment later.
 # Writes the job, inserts its attempt, and counts a member out of those that wait for a retry.
