@@ -150,6 +150,18 @@ def test_nothing_can_be_paused_where_nothing_is_tracked(make):
         small.jobtrack.pause(queue="low")
 
 
+# What runs all the same
+
+
+def test_eager_job_runs(eager):
+    @eager.task(name="shop.send")
+    def send():
+        return "sent"
+
+    eager.jobtrack.pause(task="shop.send")
+    assert send.delay().get() == "sent"
+
+
 # Who is told
 
 
