@@ -97,6 +97,9 @@ class JobTransitions(RowBase):
 
         return self._run(write)
 
+    def call_due(self, key: str) -> Sequence[str]:
+        return self._run(lambda rows: locking.call_due(rows, key))
+
     def release_lock(self, key: str) -> Sequence[str]:
         return self._run(lambda rows: locking.empty(rows, key))
 
@@ -135,8 +138,9 @@ class JobTransitions(RowBase):
             return EnqueueResult(job=move.job or job, created=False)
         assert move.job is not None
         new, taken = move.job, None
-        if new.keyed and request.published and not _is_due_later(rows, new):
-            taken = locking.look(rows, new, request.origin.claims)
+        if new.keyed and request.published:
+            claims = request.origin.claims
+            taken = locking.look(rows, new, claims, starts_later=_is_due_later(rows, new))
             new = _held_back(rows, new, request, taken)
         if new.group_id is not None:
             new = _joined(rows, new)
@@ -157,7 +161,7 @@ class JobTransitions(RowBase):
         state = _state_of_groups(rows, job, origin)
         move = moves.start(job, known, state, request, rows.now())
         taken = locking.Taken()
-        if move.starts and move.job is not None and origin.claims:
+        if move.starts and move.job is not None and (origin.claims or (job is not None and job.keyed)):
             taken = locking.take(rows, move.job if job is None else job, origin.claims)
             if taken.blocked is not None:
                 move = _blocked(job, origin, taken, rows)
