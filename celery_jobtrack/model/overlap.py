@@ -99,7 +99,9 @@ _AT_ONCE = 0.1
 def _interval(rate: str) -> float:
     found = _RATE.fullmatch(rate)
     if found is None or float(found[1]) == 0:
-        raise ValueError(f'a rate is written "10/s", "100/m", "1000/h" or "24/d", not {rate!r}')
+        raise ValueError(
+            f'a limit is a whole number from 1, or a rate as "10/s", "100/m", "1000/h" or "24/d", not {rate!r}'
+        )
     return _UNITS[found[2]] / float(found[1])
 
 
