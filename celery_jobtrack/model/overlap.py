@@ -100,7 +100,7 @@ def _interval(rate: str) -> float:
     found = _RATE.fullmatch(rate)
     if found is None or float(found[1]) == 0:
         raise ValueError(
-            f'a limit is a whole number from 1, or a rate as "10/s", "100/m", "1000/h" or "24/d", not {rate!r}'
+            f'a limit is a whole number from 1, or a rate as "10/s", "100/m", "1000/h", "24/d", not {rate!r}'
         )
     return _UNITS[found[2]] / float(found[1])
 
