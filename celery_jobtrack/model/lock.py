@@ -8,7 +8,10 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from celery_jobtrack.model.state import Reason
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 HIGHEST_PRIORITY = 9
@@ -82,6 +85,11 @@ class Claim:
     def from_dispatch(self) -> bool:
         """Whether the place is taken when the job is dispatched, and not when it starts."""
         return self.kind in _FROM_DISPATCH
+
+    @property
+    def skip_reason(self) -> Reason:
+        """Why a job ends that finds the key taken and shall not wait."""
+        return Reason.DUPLICATE if self.kind is Kind.UNIQUE else Reason.OVERLAP
 
     @property
     def parks(self) -> bool:
@@ -260,3 +268,10 @@ def new_lock(key: str, now: datetime) -> LockRecord:
 def in_order(claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
     """Claims as they are taken. All jobs go by the same order, so none waits in a circle."""
     return tuple(sorted(claims, key=lambda claim: claim.key))
+
+
+def taken_and_waiting(counted: Mapping[Standing, int]) -> tuple[int, int]:
+    """Of the places at a key, counted by their standing: how many it has taken, and how many wait."""
+    return counted.get(Standing.CALLED, 0) + counted.get(Standing.HOLDING, 0), counted.get(
+        Standing.WAITING, 0
+    )

@@ -43,7 +43,7 @@ def test_second_dispatch_is_skipped_and_names_the_first(small, report):
     first, second, other = report.delay(11), report.delay(month=11), report.delay(12)
     assert small.queued() == 2
     job = second.job()
-    assert (job.state, job.reason, job.blocked_by) == (JobState.SKIPPED, Reason.OVERLAP, first.id)
+    assert (job.state, job.reason, job.blocked_by) == (JobState.SKIPPED, Reason.DUPLICATE, first.id)
     assert other.job().state is JobState.ENQUEUED
 
 

@@ -92,6 +92,13 @@ class MemoryRows:
         else:
             self._put(self._tables.results, job_id, result)
 
+    def delete_job(self, job: JobRecord) -> None:
+        tables = self._tables
+        for table in (tables.jobs, tables.job_seqs, tables.messages, tables.results):
+            self._drop(table, job.id)
+        for token in [attempt.token for attempt in tables.attempts.values() if attempt.job_id == job.id]:
+            self._drop(tables.attempts, token)
+
     def attempt(self, token: str) -> Attempt | None:
         return self._tables.attempts.get(token)
 
@@ -162,6 +169,9 @@ class MemoryRows:
 
     def first_in_line(self, key: str) -> Place | None:
         return next(iter(self.line(key)), None)
+
+    def count_places(self, key: str) -> tuple[int, int]:
+        return len(self.taken_places(key)), len(self.line(key))
 
     def recount_pauses(self, group: GroupRecord) -> None:
         """They are counted whenever they are asked for."""

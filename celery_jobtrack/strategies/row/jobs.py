@@ -289,7 +289,7 @@ def _blocked(job: JobRecord | None, origin: Origin, taken: locking.Taken, rows: 
     assert taken.blocked is not None
     if taken.parked:
         return moves.park(job, origin, taken.blocked.key, taken.blocked_by, rows.now())
-    return moves.skip(job, origin, taken.blocked_by, rows.now())
+    return moves.skip(job, origin, taken.blocked.skip_reason, taken.blocked_by, rows.now())
 
 
 def _fences(rows: Rows, job: JobRecord) -> tuple[tuple[str, int], ...]:

@@ -45,6 +45,9 @@ class Rows(Protocol):
     def set_message(self, job_id: str, message: bytes) -> None: ...
     def set_result(self, job_id: str, result: bytes | None) -> None: ...
 
+    def delete_job(self, job: JobRecord) -> None:
+        """Delete a locked job with its attempts, its tags, its message and its result."""
+
     def attempt(self, token: str) -> Attempt | None: ...
     def insert_attempt(self, attempt: Attempt) -> None: ...
     def update_attempt(self, before: Attempt, after: Attempt) -> None: ...
@@ -77,6 +80,9 @@ class Rows(Protocol):
 
     def first_in_line(self, key: str) -> Place | None:
         """Whoever is next."""
+
+    def count_places(self, key: str) -> tuple[int, int]:
+        """How many have the key or are called, and how many wait, counted from the places themselves."""
 
     def recount_pauses(self, group: GroupRecord) -> tuple[Pauses, Pauses] | None:
         """Count anew the members that wait for a retry or are parked, where their number is kept.

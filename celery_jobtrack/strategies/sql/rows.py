@@ -6,11 +6,11 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert
+from sqlalchemy import delete, insert
 
 from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import Totals
-from celery_jobtrack.model.lock import new_lock
+from celery_jobtrack.model.lock import new_lock, taken_and_waiting
 from celery_jobtrack.model.state import FINAL, EventKind, JobState
 from celery_jobtrack.strategies.row.rows import Conflict
 from celery_jobtrack.strategies.sql.driver import DriverConnection
@@ -118,6 +118,16 @@ class SqlRows:
     def set_result(self, job_id: str, result: bytes | None) -> None:
         self._driver.leave(self._sql.set_result, {"of_id": job_id, "result": result})
 
+    def delete_job(self, job: JobRecord) -> None:
+        jobs, attempts, tags = self._schema.jobs, self._schema.attempts, self._schema.tags
+        connection = self.connection
+        if job.tags:
+            ((_, seq),) = connection.execute(self._sql.seqs, {"of_ids": [job.id]}).all()
+            connection.execute(delete(tags).where(tags.c.seq == seq))
+        if job.attempts:
+            connection.execute(delete(attempts).where(attempts.c.job_id == job.id))
+        connection.execute(delete(jobs).where(jobs.c.id == job.id))
+
     def attempt(self, token: str) -> Attempt | None:
         row = self._one(self._sql.attempt, of_token=token)
         return None if row is None else self._maps.attempt.load(row)
@@ -209,6 +219,10 @@ class SqlRows:
     def first_in_line(self, key: str) -> Place | None:
         row = self._one(self._sql.first_in_line, of_key=key)
         return None if row is None else self._maps.place.load(row)
+
+    def count_places(self, key: str) -> tuple[int, int]:
+        counted = dict(self._driver.all(self._sql.count_places, {"of_key": key}))
+        return taken_and_waiting(counted)
 
     def _places(self, statement: Select[Any], **parameters: Any) -> list[Place]:
         return [self._maps.place.load(row) for row in self._driver.all(statement, parameters)]

@@ -30,7 +30,7 @@ class UniqueContract:
         assert standings(store, ALIKE) == {"a": Standing.HOLDING}
         assert enqueue(store, "b", **UNIQUE).held_back
         job = the_job(store, "b")
-        assert (job.state, job.reason, job.blocked_by) == (JobState.SKIPPED, Reason.OVERLAP, "a")
+        assert (job.state, job.reason, job.blocked_by) == (JobState.SKIPPED, Reason.DUPLICATE, "a")
         assert start(store, "a", "ta", **UNIQUE).admitted
         assert enqueue(store, "c", **UNIQUE).held_back
         finish(store, "a", "ta", **UNIQUE)
