@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
@@ -19,6 +18,12 @@ UNLIMITED = 2**31 - 1
 CALL_LASTS = 30.0
 """Seconds for which a place is kept for a job on its way to a worker, at keys where others may go before it:
 its message may be stuck behind a long job."""
+AT_ONCE = 100
+"""How many are called in one transaction; ``LockRecord.due_at`` says that there are more."""
+SHARE_MADE_GOOD = 20
+"""One part in so many of a rate's interval a start may be late and made good, between these bounds."""
+LEAST_MADE_GOOD, MOST_MADE_GOOD = timedelta(milliseconds=25), timedelta(seconds=1)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Kind(str, Enum):
@@ -208,11 +213,11 @@ class LockRecord:
 
         The generic cell rate algorithm: https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm.
         """
-        if self.next_at is None or self.next_at <= now or not self.interval:
+        step = self._step
+        if self.next_at is None or self.next_at <= now or not step:
             return self.limit
-        # Stores keep whole microseconds.
-        behind = (self.next_at - now).total_seconds() - 1e-6
-        return max(0, self.limit - math.ceil(behind / self.interval))
+        behind = self.next_at - now - _MICROSECOND
+        return max(0, self.limit + -behind // step)
 
     def started(self, now: datetime) -> LockRecord:
         """As it is after a start that the rate let through.
@@ -220,10 +225,10 @@ class LockRecord:
         A start is later than its turn by the way to its worker. A little of that is made good, so that a
         rate of 100 a minute comes to 100.
         """
-        interval = self.interval or 0.0
-        late = timedelta(seconds=min(max(_MADE_GOOD * interval, _LEAST_MADE_GOOD), _MOST_MADE_GOOD))
+        step = self._step
+        late = min(max(step // SHARE_MADE_GOOD, LEAST_MADE_GOOD), MOST_MADE_GOOD)
         counts_from = now if self.next_at is None or self.next_at < now - late else self.next_at
-        return self.evolve(next_at=counts_from + timedelta(seconds=interval))
+        return self.evolve(next_at=counts_from + step)
 
     def may_call(self, first: Place, now: datetime) -> bool:
         """Whether the first of its line may be called at this moment."""
@@ -245,19 +250,19 @@ class LockRecord:
             return None
         if self.kind is Kind.CLOCK:
             return first.recorded_at
-        if self.kind is Kind.RATE and self.next_at is not None and self.interval and self.taken < self.limit:
-            free_at = self.next_at - timedelta(seconds=(self.limit - self.taken - 1) * self.interval)
+        if self.kind is Kind.RATE and self.next_at is not None and self._step and self.taken < self.limit:
+            free_at = self.next_at - (self.limit - self.taken - 1) * self._step
             return max(free_at, now)
         return now if self.free(now) > 0 else soonest
+
+    @property
+    def _step(self) -> timedelta:
+        """The interval as every store counts it, in whole microseconds: or they would not agree."""
+        return timedelta(seconds=self.interval or 0.0)
 
     def evolve(self, **changes: Any) -> LockRecord:
         """A copy with ``changes``."""
         return replace(self, **changes)
-
-
-_MADE_GOOD = 0.05
-"""Which share of a rate's interval a start may be late and made good, between these bounds in seconds."""
-_LEAST_MADE_GOOD, _MOST_MADE_GOOD = 0.025, 1.0
 
 
 def new_lock(key: str, now: datetime) -> LockRecord:

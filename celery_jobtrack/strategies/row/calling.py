@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.model.lock import Standing
+from celery_jobtrack.model.lock import AT_ONCE, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.model.lock import LockRecord, Place
     from celery_jobtrack.strategies.row.rows import Rows
-
-AT_ONCE = 100
-"""How many are called in one transaction; ``LockRecord.due_at`` says that there are more."""
 
 
 def call_next(rows: Rows, lock: LockRecord) -> tuple[LockRecord, tuple[str, ...]]:

@@ -150,7 +150,8 @@ def _take(rows: Rows, job: JobRecord, claims: list[Claim]) -> Taken:
         if not has_place and not lock.has_room(rows.now()):
             lock = without_overdue(rows, lock)
         if not _may_pass(lock, claim, rows.now(), has_place=has_place):
-            return _blocked(rows, job, claim, before, lock, place)
+            blocked = _blocked(rows, job, claim, before, lock, place)
+            return replace(blocked, called=called + blocked.called)
         after, also_called = _passed(rows, job, claim, lock, place)
         rows.update_lock(before, after)
         called += also_called

@@ -64,8 +64,8 @@ if not was[1] then join_if_open(job) end
 if refusal then
   end_job(job, reason)
   called = leave_keys(id, job)
-elseif ARGV[11] then
-  blocked, fences = lock_rules().take(id, job, unpacked(ARGV[11]))
+elseif ARGV[11] or job[J.keyed] then
+  blocked, fences, called = lock_rules().take(id, job, ARGV[11] and unpacked(ARGV[11]) or {})
 end
 if blocked then
   job[J.state] = was[1]
@@ -77,8 +77,8 @@ end
 raw, event = commit(id, job, was, ARGV[2])
 if blocked then
   local why = blocked.parked and REFUSAL.PARKED or REFUSAL.OVERLAP
-  return pack({why, blocked.parked and 0 or 1, raw, event, {}, blocked.called, blocked.superseded})
+  return pack({why, blocked.parked and 0 or 1, raw, event, {}, called, blocked.superseded})
 end
 if refusal then return pack({refusal, 1, raw, event, called and {}, called}) end
 note_start(job)
-return pack({0, 0, raw, event, fences})
+return pack({0, 0, raw, event, fences, called and #called > 0 and called or nil})
