@@ -164,7 +164,8 @@ local function add_line_rules(rules)
       rules.save(key, lock, is_new)
       if kind and rules.is_free(key) then call('ZADD', root .. ':lt', now, key) end
       for _, other in ipairs(rules.leave(id, job)) do called[#called + 1] = other end
-      return {key = key, parked = false, blocked_by = newer or blocked_by, superseded = {}}
+      return {key = key, parked = false, blocked_by = newer or blocked_by, superseded = {},
+              is_duplicate = claim[CLAIM.kind] == LINE.UNIQUE}
     end
     local superseded = {}
     for place = 1, #line, 2 do
