@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_rate_spaces_the_starts_of_all_workers(shop):
             shop.task("note").apply_async(task_id=f"load-{number}")
         await_success(shop, len(ids) + 40)
     starts = sorted(shop.jobtrack.inspect.job(job_id).started_at for job_id in ids)
-    gaps = [(after - before).total_seconds() for before, after in zip(starts, starts[1:], strict=False)]
+    gaps = [(after - before).total_seconds() for before, after in pairwise(starts)]
     assert min(gaps) >= INTERVAL - MADE_GOOD
     assert shop.jobtrack.store.due_keys(shop.jobtrack.store.now() + timedelta(days=1), 10) == []
 
