@@ -5,6 +5,9 @@ its end leaves the place, and nobody is to be called. These parts repeat as guar
 of that case. The key's row is locked after the job's and before the group's, as everywhere, and before
 anything is written; a guard that looks at another row without locking it is one whose answer cannot become
 wrong meanwhile.
+
+A place is found by its job, which has few: ``key || ''`` keeps the planner from the index of the key's line,
+through all of which it would go, with whatever has been deleted of it lately.
 """
 
 from __future__ import annotations
@@ -85,7 +88,7 @@ LEAVING = {
 ), held AS MATERIALIZED (
     SELECT TRUE FROM open, {locks} known, {places} mine
     WHERE known.key = :key::text AND waiting = 0
-        AND mine.key = :key::text AND mine.job_id = :id AND mine.standing = 'holding'
+        AND mine.key || '' = :key::text AND mine.job_id = :id AND mine.standing = 'holding'
     FOR UPDATE OF known, mine
 ), """,
     "open_alone": "{open}",
@@ -96,7 +99,7 @@ LEAVING = {
     UPDATE {locks} SET taken = GREATEST(taken - 1, 0), touched_at = ended.finished_at
     FROM ended WHERE {locks}.key = :key::text
 ), gone AS (
-    DELETE FROM {places} USING ended WHERE {places}.key = :key::text AND {places}.job_id = :id
+    DELETE FROM {places} USING ended WHERE {places}.key || '' = :key::text AND {places}.job_id = :id
 )""",
 }
 # Guards: the job claims nothing, whatever its message said.
