@@ -85,7 +85,7 @@ class GroupCancelled(JobTrackError):
 
 
 class GroupNotCompleted(JobTrackError):
-    """A group has to complete before what was asked of it: its results, or the rest of its dispatch."""
+    """A group has to complete before what was asked of it: its results, its dispatch, to forget a member."""
 
 
 class WouldBlock(JobTrackError, RuntimeError):

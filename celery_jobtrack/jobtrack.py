@@ -17,6 +17,7 @@ from celery_jobtrack.features.locks import Locks
 from celery_jobtrack.integration import bootstep, bulk, canvas_groups, publish, tasks
 from celery_jobtrack.integration import signals as celery_signals
 from celery_jobtrack.integration.cancelling import cancel
+from celery_jobtrack.integration.forgetting import forget
 from celery_jobtrack.integration.queries import check_age, check_final_states
 from celery_jobtrack.integration.redriving import retry_job
 from celery_jobtrack.integration.runtime import Runtime
@@ -294,6 +295,20 @@ class JobTrack:
             kombu.exceptions.OperationalError: The broker takes no message; the job has failed again.
         """
         return retry_job(self.runtime, job_id)
+
+    def forget(self, job_id: str) -> None:
+        """Delete everything that is known of one job that has ended, and its result in Celery's backend.
+
+        What its group has counted stays as it is. A message of it that a broker delivers after that runs it.
+
+        Raises:
+            UnknownJob: It was never recorded.
+            InvalidPayload: It has not ended; or it was revoked before it started, or was sent more than
+                once, so that a message of it may still come; or it stands for a group.
+            GroupNotCompleted: Its group has not completed and told so, or it is a callback of a group that
+                still waits for its callbacks.
+        """
+        forget(self.runtime, job_id)
 
     def prune(
         self,

@@ -1,4 +1,4 @@
-"""``job``: one job with all of its attempts, looked at or cancelled."""
+"""``job``: one job with all of its attempts, looked at, cancelled or forgotten."""
 
 from __future__ import annotations
 
@@ -18,17 +18,26 @@ if TYPE_CHECKING:
 @click.option("--traceback", is_flag=True, help="Show the traceback of every attempt that failed.")
 @click.option("--cancel", is_flag=True, help="See that it does not run; a running job is told.")
 @click.option("--terminate", is_flag=True, help="With --cancel: end a running job by force.")
+@click.option("--forget", is_flag=True, help="Delete all that is known of it; it must have ended.")
 @pass_surface
-def job(surface: Surface, job_id: str, *, traceback: bool, cancel: bool, terminate: bool) -> None:
-    """Show everything that is known of one job, or cancel it.
+def job(
+    surface: Surface, job_id: str, *, traceback: bool, cancel: bool, terminate: bool, forget: bool
+) -> None:
+    """Show everything that is known of one job, or cancel or forget it.
 
     \b
     Examples:
       celery -A shop jobtrack job 5f0c1a9e-8f6b-4c1e-9d57-2f1f0a7f6f11 --traceback
       celery -A shop jobtrack job 5f0c1a9e-8f6b-4c1e-9d57-2f1f0a7f6f11 --cancel
+      celery -A shop jobtrack job 5f0c1a9e-8f6b-4c1e-9d57-2f1f0a7f6f11 --forget
     """  # noqa: D301
     if terminate and not cancel:
         raise click.UsageError("--terminate goes with --cancel")
+    if forget and (cancel or traceback):
+        raise click.UsageError("--forget stands alone")
+    if forget:
+        _forget(surface, job_id)
+        return
     if cancel:
         _cancel(surface, job_id, terminate=terminate)
     if not cancel or traceback or surface.as_json:
@@ -60,3 +69,13 @@ def _cancel(surface: Surface, job_id: str, *, terminate: bool) -> None:
         surface.say("The job is running: it was told, and its worker is asked to end it.")
     else:
         surface.say("The job is running: it was told, and ends when its body looks at self.cancelled.")
+
+
+def _forget(surface: Surface, job_id: str) -> None:
+    # A task may have a result backend of its own; and who is called next is published here, as its task says.
+    surface.load_tasks()
+    before = surface.jobtrack.inspect.job(job_id) if surface.as_json else None
+    surface.jobtrack.forget(job_id)
+    if surface.as_json:
+        surface.answer(before, lambda: "")
+    surface.say("The job is forgotten: nothing is known of it any more.")

@@ -27,7 +27,7 @@ def tell(app: Celery, job: JobRecord, message: bytes | None) -> None:
     """
     request = _request(job, message)
     task: Any = app.tasks.get(job.task)
-    backend = app.backend if task is None else task.backend
+    backend = _backend_of(app, job)
     ignore = (
         request.ignore_result if request.ignore_result is not None else getattr(task, "ignore_result", False)
     )
@@ -42,6 +42,27 @@ def tell(app: Celery, job: JobRecord, message: bytes | None) -> None:
             backend.mark_as_failure(job.id, _exception(job), request=request, store_result=not ignore)
     except Exception:  # whatever the backend's client raises; the job has ended all the same
         logger.exception("the result backend could not be told that job %s ended as %s", job.id, job.state)
+
+
+def forget(app: Celery, job: JobRecord) -> None:
+    """Delete a job's result where ``AsyncResult`` looks.
+
+    A backend that fails is logged: the store has forgotten the job by then, and nobody can ask again.
+    """
+    try:
+        _backend_of(app, job).forget(job.id)
+    except (NotImplementedError, FileNotFoundError):
+        return  # it keeps nothing, or lets nothing be deleted; files of results that never were
+    except Exception:  # whatever the backend's client raises
+        logger.exception(
+            "job %s is forgotten, but its result in the result backend is not: AsyncResult(id).forget() is",
+            job.id,
+        )
+
+
+def _backend_of(app: Celery, job: JobRecord) -> Any:
+    task: Any = app.tasks.get(job.task)
+    return app.backend if task is None else task.backend
 
 
 def _request(job: JobRecord, message: bytes | None) -> Context:

@@ -99,7 +99,11 @@ class _AsksTheStore:
 
 
 class TrackedResult(_AsksTheStore, AsyncResult):  # type: ignore[type-arg]
-    """An ``AsyncResult`` that also asks the store."""
+    """An ``AsyncResult`` that also asks the store.
+
+    ``forget()`` is Celery's: it deletes the result in the backend, and the job stays in the store. To delete
+    both there is ``JobTrack.forget``.
+    """
 
 
 class TrackedEagerResult(_AsksTheStore, EagerResult):  # type: ignore[type-arg]

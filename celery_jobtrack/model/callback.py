@@ -61,6 +61,14 @@ class Callback:
         return str(uuid.uuid5(_NAMESPACE, name))
 
 
+def may_be_a_callback(job_id: str) -> bool:
+    """Whether an id could be that of a callback's job; Celery's own ids cannot."""
+    try:
+        return uuid.UUID(job_id).version == 5  # noqa: PLR2004 - made from a name
+    except ValueError:
+        return False
+
+
 def due_at(event: EventRecord, callbacks: tuple[Callback, ...]) -> tuple[Callback, ...]:
     """The callbacks that an event makes due, in the order in which they were given."""
     return tuple(callback for callback in callbacks if _is_due_at(event, callback))

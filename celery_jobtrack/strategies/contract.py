@@ -173,6 +173,19 @@ class Store(TrackingStrategy):
         """
 
     @abstractmethod
+    def forget_job(self, job_id: str) -> Sequence[str]:
+        """Delete a job that has ended, with all that belongs to it; what its group has counted stays.
+
+        Gives the ids of parked jobs that are called because it had a key.
+
+        Raises:
+            UnknownJob: The id was never recorded.
+            InvalidPayload: It has not ended; or a message of it may still come, and would run it.
+            GroupNotCompleted: It is counted in a generation of its group that is not over, or an event of its
+                group is pending.
+        """
+
+    @abstractmethod
     def record_progress(self, job_id: str, token: str, progress: Progress) -> bool:
         """Record how far an open attempt says it is; False when the attempt is not the open one."""
 

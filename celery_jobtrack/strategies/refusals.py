@@ -1,8 +1,14 @@
-"""What is said when a group refuses a member."""
+"""What is said when a group refuses a member, and when a job cannot be forgotten."""
 
 from __future__ import annotations
 
-from celery_jobtrack.errors import GroupCancelled
+from typing import TYPE_CHECKING
+
+from celery_jobtrack.errors import GroupCancelled, GroupNotCompleted, InvalidPayload
+from celery_jobtrack.model.state import JobState
+
+if TYPE_CHECKING:
+    from celery_jobtrack.model.job import JobRecord
 
 
 def cancelled_group(title: str, group_id: str) -> GroupCancelled:
@@ -15,4 +21,37 @@ def cancelled_group(title: str, group_id: str) -> GroupCancelled:
     return GroupCancelled(
         f"group {title!r} ({group_id}) was cancelled and takes no more members; reopen() begins its next "
         "generation, when all of its members have ended"
+    )
+
+
+def not_ended(job: JobRecord) -> InvalidPayload:
+    """The error for a job that is to be forgotten while it waits or runs."""
+    so = "wait for its end, or cancel it first"
+    if job.state is not JobState.STARTED:
+        # Its message may come after the cancellation, so that "cancel it" alone would lead nowhere.
+        so = "wait for its end; cancelled before it starts, it stays until it is old (jobtrack_retention)"
+    return InvalidPayload(
+        f"job {job.id} ({job.task}) is {job.state}, and only what has ended can be forgotten; {so}"
+    )
+
+
+def coming_back(job: JobRecord) -> InvalidPayload:
+    """The error for a job that would run if it were forgotten."""
+    why = "was sent more than once" if job.copies else "was revoked before it started"
+    return InvalidPayload(
+        f"job {job.id} ({job.task}) {why}: a message of it may still be in the broker, and would run it "
+        "once it is forgotten; it is deleted with what is old (jobtrack_retention, prune)"
+    )
+
+
+def awaited_member(job: JobRecord, title: str) -> GroupNotCompleted:
+    """The error for a member that its group counts, or is about to tell of.
+
+    Args:
+        job: The member.
+        title: The group's.
+    """
+    return GroupNotCompleted(
+        f"job {job.id} ({job.task}) is a member of group {title!r} ({job.group_id}), which needs it until "
+        "the group has completed and its listeners have been told; forget it then"
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.errors import JobTrackError, StoreUnavailable
-from celery_jobtrack.model.callback import due_at, due_in_all
+from celery_jobtrack.model.callback import due_at, due_in_all, may_be_a_callback
 from celery_jobtrack.model.job import ErrorInfo
-from celery_jobtrack.model.requests import Origin, RedriveRequest, SettleRequest
+from celery_jobtrack.model.requests import GroupQuery, Origin, RedriveRequest, SettleRequest
 from celery_jobtrack.model.state import FINAL, EventKind, JobState, Reason
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from celery_jobtrack.tracking.tracker import Tracker
 
 logger = logging.getLogger(__name__)
+
+GROUPS_AT_ONCE = 500
+"""Groups that one question gives."""
+_EVER = timedelta(days=36_500)
+"""Whatever is due at all is due before then."""
 
 
 class Callbacks:
@@ -55,6 +61,26 @@ class Callbacks:
         return all(
             job is not None and job.is_final and not _was_not_sent(job) for _, _, job in self._due(group)
         )
+
+    def group_awaiting(self, job_id: str) -> GroupRecord | None:
+        """The group that a job is a callback of, if that could publish it again; None for all others.
+
+        A job does not say whose callback it is, so the groups are asked of which anything is to be done yet.
+        """
+        if not may_be_a_callback(job_id):
+            return None
+        store, namespace = self._tracker.store, self._tracker.ports.namespace
+        query = GroupQuery(due_before=store.now() + _EVER, limit=GROUPS_AT_ONCE)
+        while True:
+            page = store.groups(query)
+            for group in page.items:
+                ids = (each.job_id(namespace, group.id, group.generation) for each in group.callbacks)
+                if job_id in ids:
+                    found: GroupRecord = group
+                    return found
+            if page.cursor is None:
+                return None
+            query = replace(query, cursor=page.cursor)
 
     def _due(self, group: GroupRecord) -> Iterator[tuple[Callback, str, JobRecord | None]]:
         store, namespace = self._tracker.store, self._tracker.ports.namespace

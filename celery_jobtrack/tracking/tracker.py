@@ -173,6 +173,10 @@ class Tracker:
             self._end_followers(result.job, Origin(job_id=job_id, task=result.job.task), tell=True)
         return result
 
+    def forget(self, job_id: str) -> None:
+        """Somebody wants nothing to be known of a job that has ended. Raises as ``Store.forget_job`` does."""
+        self.turns.call(self._ask(self.store.forget_job, job_id))
+
     def progress(self, job_id: str, token: str, progress: Progress) -> bool:
         """A running job says how far it is; False when its attempt is no longer the open one."""
         recorded = self._ask(self.store.record_progress, job_id, token, progress)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from celery_jobtrack.errors import GroupCompleted
+from celery_jobtrack.errors import GroupCompleted, GroupNotCompleted, InvalidPayload, UnknownJob
 from celery_jobtrack.model.event import EventCounts
+from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.job import Progress
 from celery_jobtrack.model.requests import Refusal
-from celery_jobtrack.model.state import EventKind, GroupState, JobState
+from celery_jobtrack.model.state import EventKind, GroupState, JobState, Outcome
 from celery_jobtrack.testing import Clock, steps
 from tests.contract.backends import ROW_NAMES
 from tests.contract.interleaving import interleave
@@ -333,3 +334,59 @@ def test_two_creators_of_one_key_get_one_group(store):
         lambda: steps.group(store, "g2", key="nightly"),
     )
     assert first.id == second.id
+
+
+def forget_unless_refused(store):
+    try:
+        store.forget_job("job")
+    except (InvalidPayload, UnknownJob, GroupNotCompleted) as error:
+        return type(error)
+    return None
+
+
+def redrive_unless_unknown(store):
+    try:
+        return steps.redrive(store).applied
+    except UnknownJob:
+        return None
+
+
+def test_forgetting_waits_for_a_redrive_that_is_being_written(store):
+    steps.enqueue(store, message=b"kept")
+    steps.run(store, "job", Outcome.FAILURE)
+    done = interleave(store, lambda: redrive_unless_unknown(store), lambda: forget_unless_refused(store))
+    assert done == (True, InvalidPayload)
+    assert (steps.the_job(store).run, store.message("job"), len(store.attempts("job"))) == (2, b"kept", 1)
+
+
+def test_redrive_waits_for_a_forgetting_that_is_being_written(store):
+    steps.enqueue(store, message=b"kept")
+    steps.run(store, "job", Outcome.FAILURE)
+    done = interleave(store, lambda: forget_unless_refused(store), lambda: redrive_unless_unknown(store))
+    assert done == (None, None)
+    assert (store.job("job"), store.message("job"), list(store.attempts("job"))) == (None, None, [])
+
+
+def _batch_with_a_failure(store, clock):
+    steps.batch(store)
+    for job_id in ("job", "bad"):
+        steps.enqueue(store, job_id, group_id="g")
+    store.seal_group("g")
+    steps.run(store, "job", group_id="g")
+    steps.run(store, "bad", Outcome.FAILURE, group_id="g")
+    steps.all_events(store, clock)
+
+
+def test_forgetting_a_member_waits_for_its_batch_that_is_being_reopened(store, clock):
+    _batch_with_a_failure(store, clock)
+    _, refused = interleave(store, lambda: steps.redrive(store, "bad"), lambda: forget_unless_refused(store))
+    assert refused is GroupNotCompleted
+    assert steps.the_job(store).is_final
+
+
+def test_batch_that_is_reopened_waits_for_a_member_that_is_being_forgotten(store, clock):
+    _batch_with_a_failure(store, clock)
+    interleave(store, lambda: store.forget_job("job"), lambda: steps.redrive(store, "bad"))
+    assert store.recompute_group("g").repaired is None
+    steps.run(store, "bad", group_id="g", run=2)
+    assert steps.the_group(store).totals == Totals(total=2, succeeded=2)

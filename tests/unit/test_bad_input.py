@@ -184,6 +184,7 @@ def test_unknown_ids_are_reported_with_the_namespace(small, add):
         UnknownJob: [
             lambda: inspect.job("nope"), lambda: inspect.verify("nope"), lambda: inspect.result("nope"),
             lambda: small.jobtrack.cancel("nope"), lambda: small.jobtrack.retry("nope"),
+            lambda: small.jobtrack.forget("nope"),
             result.job, result.cancel, result.retry, lambda: result.wait_settled(1),
         ],
         UnknownGroup: [

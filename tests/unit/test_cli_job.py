@@ -148,3 +148,35 @@ def test_terminate_goes_with_cancel(shop, command):
     result = shop.run(command, "j", "--terminate")
     assert result.exit_code == 2
     assert "--terminate goes with --cancel" in result.stderr
+
+
+def test_job_forget_deletes_what_has_ended(shop):
+    _failed_twice(shop.store)
+    assert shop.lines("job", LONG_ID, "--forget") == [
+        "The job is forgotten: nothing is known of it any more."
+    ]
+    assert shop.store.job(LONG_ID) is None
+    said = f"job {LONG_ID!r} was never recorded in namespace 'default', so it cannot be forgotten"
+    assert shop.error("job", LONG_ID, "--forget", code=2) == said
+
+
+def test_job_forget_as_json_gives_the_job_as_it_was(shop):
+    _failed_twice(shop.store)
+    before = shop.json("job", LONG_ID)
+    assert shop.json("job", LONG_ID, "--forget") == before
+    assert shop.store.job(LONG_ID) is None
+    assert "never recorded" in shop.error("job", LONG_ID, "--forget", "--json", code=2)
+
+
+def test_job_forget_of_what_has_not_ended_is_an_error(shop):
+    start(shop.store, "j", "t")
+    said = "job j (shop.resize) is STARTED, and only what has ended can be forgotten; wait for its end, or "
+    assert shop.error("job", "j", "--forget", code=1) == said + "cancel it first"
+    assert shop.store.job("j").token == "t"
+
+
+@pytest.mark.parametrize("other", ["--cancel", "--traceback", "--terminate"])
+def test_job_forget_stands_alone(shop, other):
+    start(shop.store, "j", "t")
+    assert shop.run("job", "j", "--forget", other).exit_code == 2
+    assert not shop.store.job("j").cancel_requested

@@ -92,6 +92,13 @@ class MemoryRows:
         else:
             self._put(self._tables.results, job_id, result)
 
+    def delete_job(self, job: JobRecord) -> None:
+        tables = self._tables
+        for table in (tables.jobs, tables.job_seqs, tables.messages, tables.results):
+            self._drop(table, job.id)
+        for token in [attempt.token for attempt in tables.attempts.values() if attempt.job_id == job.id]:
+            self._drop(tables.attempts, token)
+
     def attempt(self, token: str) -> Attempt | None:
         return self._tables.attempts.get(token)
 

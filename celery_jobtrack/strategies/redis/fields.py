@@ -297,6 +297,8 @@ OVERLAPPING = 105
 """Another job has a key, and that was to be raised."""
 STRAY_JOB = 106
 """A job of a chunk is known as one of another group."""
+NOT_ENDED, COMING_BACK, AWAITED_MEMBER = 107, 108, 109
+"""Why a job cannot be forgotten."""
 
 
 def _named(members: Mapping[Enum, int]) -> dict[str, int]:
@@ -339,6 +341,9 @@ IN_LUA: Mapping[str, Mapping[str, object]] = {
         "cancelling_group": CANCELLING_GROUP,
         "overlapping": OVERLAPPING,
         "stray_job": STRAY_JOB,
+        "not_ended": NOT_ENDED,
+        "coming_back": COMING_BACK,
+        "awaited_member": AWAITED_MEMBER,
     },
     "C": {
         "page": PAGE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery_jobtrack.strategies.redis.faults import Faults
+from celery_jobtrack.strategies.redis.forgetting import Forgetting
 from celery_jobtrack.strategies.redis.groups import GroupOperations
 from celery_jobtrack.strategies.redis.jobs import JobTransitions
 from celery_jobtrack.strategies.redis.listings import Listings
@@ -11,7 +12,9 @@ from celery_jobtrack.strategies.redis.upkeep import Upkeep
 from celery_jobtrack.strategies.redis.workers import WorkerOperations
 
 
-class RedisStore(JobTransitions, GroupOperations, LockOperations, WorkerOperations, Upkeep, Listings, Faults):
+class RedisStore(
+    JobTransitions, Forgetting, GroupOperations, LockOperations, WorkerOperations, Upkeep, Listings, Faults
+):
     """Jobs, groups, locks, events, workers and leases in Redis 6.2 or newer, or in Valkey.
 
     Args:

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert
+from sqlalchemy import delete, insert
 
 from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import Totals
@@ -117,6 +117,16 @@ class SqlRows:
 
     def set_result(self, job_id: str, result: bytes | None) -> None:
         self._driver.leave(self._sql.set_result, {"of_id": job_id, "result": result})
+
+    def delete_job(self, job: JobRecord) -> None:
+        jobs, attempts, tags = self._schema.jobs, self._schema.attempts, self._schema.tags
+        connection = self.connection
+        if job.tags:
+            ((_, seq),) = connection.execute(self._sql.seqs, {"of_ids": [job.id]}).all()
+            connection.execute(delete(tags).where(tags.c.seq == seq))
+        if job.attempts:
+            connection.execute(delete(attempts).where(attempts.c.job_id == job.id))
+        connection.execute(delete(jobs).where(jobs.c.id == job.id))
 
     def attempt(self, token: str) -> Attempt | None:
         row = self._one(self._sql.attempt, of_token=token)

@@ -15,6 +15,7 @@ from celery_jobtrack.testing.contract.delivery import DeliveryContract
 from celery_jobtrack.testing.contract.enqueueing import EnqueueContract
 from celery_jobtrack.testing.contract.faults import FaultContract
 from celery_jobtrack.testing.contract.filling import FillingContract
+from celery_jobtrack.testing.contract.forgetting import ForgetContract
 from celery_jobtrack.testing.contract.generations import GenerationContract
 from celery_jobtrack.testing.contract.groups import GroupContract
 from celery_jobtrack.testing.contract.lines import LineContract
@@ -54,6 +55,7 @@ class StoreContract(
     WorkerContract,
     RequeueContract,
     PruningContract,
+    ForgetContract,
     UpkeepContract,
     FaultContract,
     ListingContract,

@@ -1,4 +1,4 @@
--- uses: ends groups
+-- uses: removing
 -- Remove jobs that ended in one state before a time, oldest first by their end, with all that is theirs.
 -- Guards: never one that is counted in a generation that is not over, nor one whose group has an event
 -- to deliver, nor one whose eta is not before then: its message is still to come. Groups' counters stay.
@@ -20,26 +20,13 @@ local only, never = ARGV[5] ~= '' and set(ARGV[5]), set(ARGV[6])
 local function is_kept(job)
   if only and not only[job[J.task]] or never[job[J.task]] then return true end
   if job[J.eta] and job[J.eta] >= before then return true end
-  if not open_group(job[J.group_id]) then return false end
-  return counts(job[J.generation]) and not group[G.completed_at]
-    or call('EXISTS', root .. ':ge:' .. group_id) == 1
+  open_group(job[J.group_id])
+  return is_awaited(job)
 end
 
 -- Whether an entry is of this very end: a job that was dropped may have been recorded anew since.
 local function is_its_end(job, page)
   return job and job[J.state] == state and math.floor(job[J.ended] / C.page) == page
-end
-
-local function remove(id, job)
-  call('DEL', root .. ':j:' .. id, root .. ':a:' .. id, root .. ':b:' .. id, root .. ':r:' .. id)
-  remove_by_order(job[J.seq], id)
-  remove_end(state, job[J.ended], id)
-  if state ~= STATE.SUCCESS then call('ZREM', root .. ':s:' .. state, id) end
-  if group and job[J.member] then
-    remove_from(':m:' .. group_id, job[J.member], id)
-    group[G.left] = group[G.left] - 1
-    save_group()
-  end
 end
 
 local removed, page = 0, tonumber(ARGV[7]) or 0
@@ -57,7 +44,7 @@ while true do
       remove_end(state, page * C.page, rows[place])
       if not job then forget(rows[place]) end
     elseif not is_kept(job) then
-      remove(rows[place], job)
+      remove_job(rows[place], job)
       removed = removed + 1
     end
   end
