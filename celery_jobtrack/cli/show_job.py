@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def job_details(details: JobDetails, *, now: datetime, traceback: bool) -> Group:
     """Everything that is known of a job."""
-    parts: list[RenderableType] = [facts(_facts(details.job, now))]
+    parts: list[RenderableType] = [facts((*_facts(details.job, now), ("note", "; ".join(_notes(details)))))]
     if details.attempts:
         parts += [Text(), _attempts_table(details.attempts, now)]
     parts += _tracebacks(details, shown=traceback)
@@ -65,7 +65,6 @@ def _facts(job: JobRecord, now: datetime) -> Iterator[tuple[str, object]]:
     yield "copies", f"published again {job.copies} times" if job.copies else None
     yield "root", job.root_id if job.root_id != job.id else None
     yield "parent", job.parent_id
-    yield "note", "; ".join(_notes(job))
 
 
 def _state(job: JobRecord) -> Text:
@@ -82,10 +81,10 @@ def _progress(job: JobRecord) -> str | None:
     return f"{said} {job.progress.text}".rstrip()
 
 
-def _notes(job: JobRecord) -> Iterator[str]:
-    if job.waits_for is not None:
-        first = f", behind job {job.blocked_by}" if job.blocked_by else ""
-        yield f"it waits for the lock {job.waits_for}{first}"
+def _notes(details: JobDetails) -> Iterator[str]:
+    job = details.job
+    if details.lock is not None:
+        yield f"it {details.lock.said}"
     elif job.reason is Reason.OVERLAP and job.blocked_by is not None:
         yield f"job {job.blocked_by} had its lock"
     if job.cancel_requested:

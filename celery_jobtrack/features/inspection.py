@@ -14,6 +14,7 @@ from celery_jobtrack.model.requests import JobQuery, Page
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.strategies.unknown import unknown_job
 from celery_jobtrack.tracking.explaining import Explainer
+from celery_jobtrack.tracking.lock_lines import LockLines
 from celery_jobtrack.tracking.queue_survey import QueueSurvey
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from celery_jobtrack.integration.runtime import Runtime
     from celery_jobtrack.model.event import EventCounts
-    from celery_jobtrack.model.explanation import GroupExplanation
+    from celery_jobtrack.model.explanation import GroupExplanation, LockExplanation
     from celery_jobtrack.model.job import Attempt, JobRecord
     from celery_jobtrack.model.queue import QueueStatus
     from celery_jobtrack.model.requests import WorkerRecord
@@ -36,6 +37,8 @@ class JobDetails:
 
     job: JobRecord
     attempts: tuple[Attempt, ...]
+    lock: LockExplanation | None = None
+    """Who has the lock for which it is parked, and where it stands in the line."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.job, name)
@@ -53,7 +56,8 @@ class Inspection:
         Raises:
             UnknownJob: The id was never recorded in this namespace.
         """
-        return JobDetails(self._job(job_id), tuple(self._runtime.store.attempts(job_id)))
+        job = self._job(job_id)
+        return JobDetails(job, tuple(self._runtime.store.attempts(job_id)), self._lock_of(job))
 
     def result(self, job_id: str) -> JobResult:
         """What became of a job: a ``Result``, a ``Failure``, a ``NotKept`` or a ``Pending``.
@@ -178,6 +182,13 @@ class Inspection:
     def workers(self, *, alive: bool = True) -> Sequence[WorkerRecord]:
         """The workers that hold a lease; with ``alive=False`` also those that are gone."""
         return self._runtime.store.workers(alive=alive)
+
+    def _lock_of(self, job: JobRecord) -> LockExplanation | None:
+        if job.waits_for is None:
+            return None
+        store = self._runtime.store
+        workers = {worker.id: worker for worker in store.workers(alive=False)}
+        return LockLines(store, store.now(), workers).explain(job)
 
     def _job(self, job_id: str) -> JobRecord:
         job = self._runtime.store.job(job_id)

@@ -10,7 +10,45 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from celery_jobtrack.model.group import GroupStatus
+    from celery_jobtrack.model.lock import Standing
     from celery_jobtrack.model.state import CallbackKind, JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockHolder:
+    """A job that has a lock, or keeps a place at it."""
+
+    job_id: str
+    task: str | None
+    """None if the job is not recorded."""
+    state: JobState | None
+    is_called: bool
+    """Whether it is its turn, and it has not started."""
+    since: datetime
+    """Since when it has the lock, or its turn."""
+    worker: str | None = None
+    """Who runs it; None while nobody does."""
+    is_worker_alive: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockExplanation:
+    """For which lock a parked job waits. What is not known is None."""
+
+    key: str
+    said: str
+    """Where it stands and who has the lock, in a sentence."""
+    holders: tuple[LockHolder, ...] = ()
+    """Some of those who have the lock."""
+    more_holders: int = 0
+    """How many more have it."""
+    standing: Standing | None = None
+    since: datetime | None = None
+    """Since when the job stands so."""
+    position: int | None = None
+    """Its number in the line; 1 is next."""
+    waiting: int | None = None
+    """How many wait in the line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +77,8 @@ class MemberExplanation:
     """When its retry is due, or its eta is."""
     copies: int = 0
     """How often it was published again because its message seemed lost."""
+    lock: LockExplanation | None = None
+    """What it is parked for."""
     group: GroupExplanation | None = None
     """What it stands for, if it is a group."""
 

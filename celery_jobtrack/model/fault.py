@@ -35,6 +35,10 @@ class FaultKind(str, Enum):
     """A group is a member of another one, which has no record of that."""
     NO_CHILD = "no child"
     """A group has a member that stands for another group, and there is no such group."""
+    PLACE = "place"
+    """A job stands at a key where it should not, or not in the line for which it waits."""
+    LOCK = "lock"
+    """A key counts other places than it has, or is free while somebody waits for it."""
     UNTOLD = "untold"
     """A group is over and closed, and the group that it is a member of does not know."""
     FILLER = "filler"
@@ -56,7 +60,7 @@ class Fault:
 
     kind: FaultKind
     subject: str
-    """The id of the job, the group, the event or the attempt."""
+    """The id of the job, the group, the event or the attempt, or a lock's key."""
     text: str
     """What is wrong, in words: what is recorded, and what should be."""
     detail: str = ""

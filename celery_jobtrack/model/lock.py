@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 HIGHEST_PRIORITY = 9
@@ -265,3 +266,10 @@ def new_lock(key: str, now: datetime) -> LockRecord:
 def in_order(claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
     """Claims as they are taken. All jobs go by the same order, so none waits in a circle."""
     return tuple(sorted(claims, key=lambda claim: claim.key))
+
+
+def taken_and_waiting(counted: Mapping[Standing, int]) -> tuple[int, int]:
+    """Of the places at a key, counted by their standing: how many it has taken, and how many wait."""
+    return counted.get(Standing.CALLED, 0) + counted.get(Standing.HOLDING, 0), counted.get(
+        Standing.WAITING, 0
+    )

@@ -504,7 +504,8 @@ class Store(TrackingStrategy):
         """Mend a fault that ``faults`` gave, if it is still there; False if it is not.
 
         Asked only for kinds that no other operation of the contract mends: ``UNANNOUNCED``,
-        ``ANNOUNCED``, ``ATTEMPT_OPEN``, ``INDEX``, ``ORPHAN``, ``NO_GROUP`` and ``GIVEN_UP``.
+        ``ANNOUNCED``, ``ATTEMPT_OPEN``, ``INDEX``, ``ORPHAN``, ``NO_GROUP``, ``PLACE``, ``LOCK`` and
+        ``GIVEN_UP``.
         """
         return False
 

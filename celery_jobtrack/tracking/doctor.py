@@ -323,4 +323,6 @@ _WORDS = {
     FaultKind.ORPHAN: "it was deleted",
     FaultKind.NO_GROUP: "the job is not counted any more",
     FaultKind.GIVEN_UP: "it will be delivered once more",
+    FaultKind.PLACE: "its place was put right",
+    FaultKind.LOCK: "its places were counted anew",
 }

@@ -14,6 +14,7 @@ from celery_jobtrack.model.requests import JobQuery
 from celery_jobtrack.model.spans import span
 from celery_jobtrack.model.state import GroupState, JobState
 from celery_jobtrack.strategies.unknown import unknown_group
+from celery_jobtrack.tracking.lock_lines import LockLines
 from celery_jobtrack.tracking.queues import Queues
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Explainer:
             worker.id: worker for worker in self._store.workers(alive=False)
         }
         self._queues = Queues(tracker, self._now, self._workers)
+        self._lines = LockLines(self._store, self._now, self._workers)
 
     def explain(self, group_id: str, *, depth: int = 0) -> GroupExplanation:
         """Say why a group has not finished.
@@ -204,7 +206,7 @@ class Explainer:
             return self._child(job, depth)
         if job.state is JobState.STARTED:
             return self._running(job)
-        return self._queued(job)
+        return self._parked(job) if job.state is JobState.WAITING else self._queued(job)
 
     def _child(self, job: JobRecord, depth: int) -> MemberExplanation:
         known = self._store.group(job.id)
@@ -257,6 +259,20 @@ class Explainer:
             said.append("it was told to stop")
         return ", ".join(said)
 
+    def _parked(self, job: JobRecord) -> MemberExplanation:
+        lock = self._lines.explain(job)
+        since = None if lock is None else lock.since
+        return MemberExplanation(
+            job_id=job.id,
+            task=job.task,
+            state=job.state,
+            said="is parked in the store" if lock is None else lock.said,
+            since=since or _since(job),
+            queue=job.queue,
+            copies=job.copies,
+            lock=lock,
+        )
+
     def _queued(self, job: JobRecord) -> MemberExplanation:
         due_at = job.eta if job.eta is not None and job.eta > self._now else None
         place = self._queues.place_of(job)
@@ -275,8 +291,6 @@ class Explainer:
         )
 
     def _said_of_queued(self, job: JobRecord, due_at: datetime | None) -> str:
-        if job.state is JobState.WAITING:
-            return "is parked in the store"
         if job.published_at is None:
             if job.attempts:
                 return "was replaced by a chain or a group, whose last task has not been sent yet"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
     from celery_jobtrack.model.job import JobRecord
+    from celery_jobtrack.model.lock import Standing
     from celery_jobtrack.strategies.memory import MemoryStore
     from celery_jobtrack.strategies.sql import SqlStore
 
@@ -49,6 +50,13 @@ class MemoryHand:
     def hold(self, group_id: str, token: str, until: Any) -> None:
         self._tables.fillers[group_id, token] = until
 
+    def delete_place(self, key: str, job_id: str) -> None:
+        del self._tables.places[key, job_id]
+
+    def change_place(self, key: str, job_id: str, standing: Standing) -> None:
+        place = self._tables.places[key, job_id]
+        self._tables.places[key, job_id] = place.evolve(standing=standing)
+
 
 class SqlHand:
     """In the tables of a database."""
@@ -78,9 +86,20 @@ class SqlHand:
     def hold(self, group_id: str, token: str, until: Any) -> None:
         self.do(insert(self._schema.fillers).values(group_id=group_id, token=token, until=until))
 
+    def delete_place(self, key: str, job_id: str) -> None:
+        places = self._schema.places
+        self.do(delete(places).where(places.c.key == key, places.c.job_id == job_id))
+
+    def change_place(self, key: str, job_id: str, standing: Standing) -> None:
+        places = self._schema.places
+        at_it = places.c.key == key, places.c.job_id == job_id
+        self.do(update(places).where(*at_it).values(standing=standing))
+
     def do(self, statement: Any) -> None:
         with self._store._engine.begin() as connection:
             assert connection.execute(statement).rowcount, "nothing was there to be damaged"
 
     def _key(self, table: Table) -> Any:
+        if table is self._schema.locks:
+            return table.c.key
         return table.c.token if table is self._schema.attempts else table.c.id

@@ -82,7 +82,7 @@ def test_job_cuts_very_long_arguments_and_says_so(shop):
 def test_job_as_json_has_its_attempts(shop):
     _failed_twice(shop.store)
     answer = shop.json("job", LONG_ID)
-    assert set(answer) == {"job", "attempts"}
+    assert set(answer) == {"job", "attempts", "lock"}
     assert answer["job"]["error"]["traceback"] == TRACEBACK
     assert [attempt["outcome"] for attempt in answer["attempts"]] == ["RETRY", "FAILURE"]
     assert datetime.fromisoformat(answer["attempts"][0]["started_at"]).tzinfo is not None

@@ -79,4 +79,8 @@ def test_release_takes_the_key_away_and_says_from_whom(shop):
 
 def test_job_says_for_which_lock_it_waits(shop):
     _busy(shop)
-    assert f"it waits for the lock {KEY}, behind job {LONG_ID}" in "\n".join(shop.lines("job", "waiting-1"))
+    said = f"it waits for the lock {KEY!r}, number 1 of 2 in line; job {LONG_ID} (shop.resize) has it for"
+    assert said in "\n".join(shop.lines("job", "waiting-1", columns=300))
+    lock = shop.json("job", "waiting-1")["lock"]
+    assert (lock["key"], lock["position"], lock["waiting"]) == (KEY, 1, 2)
+    assert [(holder["job_id"], holder["worker"]) for holder in lock["holders"]] == [(LONG_ID, "celery@one")]

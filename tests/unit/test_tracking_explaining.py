@@ -10,7 +10,15 @@ from celery_jobtrack.errors import UnknownGroup
 from celery_jobtrack.model.callback import Callback
 from celery_jobtrack.model.group import GROUP_TASK
 from celery_jobtrack.model.job import ErrorInfo, Progress
-from celery_jobtrack.model.requests import EnqueueRequest, FinishRequest, Origin, RetryRequest, Worker
+from celery_jobtrack.model.lock import Claim
+from celery_jobtrack.model.requests import (
+    EnqueueRequest,
+    FinishRequest,
+    Origin,
+    RetryRequest,
+    SettleRequest,
+    Worker,
+)
 from celery_jobtrack.model.state import CallbackKind, JobState, Outcome
 from celery_jobtrack.tracking.explaining import Explainer
 from tests.unit.tracking_fixtures import WORKER, World
@@ -399,3 +407,45 @@ def test_member_that_stands_for_a_group_that_is_gone(world):
     origin = Origin(job_id="child", task=GROUP_TASK, group_id="g")
     world.tracker.enqueue(EnqueueRequest(origin=origin, published=False))
     assert the_only(world).said.endswith("run jobtrack doctor --repair")
+
+
+# -- jobs that are parked ----------------------------------------------------------------------------
+
+
+def _parked(world):
+    world.group()
+    claims = (Claim(key="k"),)
+    request = world.start("has", claims=claims)
+    world.enqueue("j", group_id="g", claims=claims)
+    return request
+
+
+def test_parked_job_that_stands_in_no_line_sends_to_the_doctor(world):
+    _parked(world)
+    del world.store._tables.places["k", "j"]
+    assert the_only(world).said.startswith(
+        "waits for the lock 'k', and is not in its line: run jobtrack doctor"
+    )
+
+
+def test_parked_job_that_has_left_its_line_meanwhile_is_no_fault(world, monkeypatch):
+    request = _parked(world)
+    ask = world.store.places
+
+    def places(key, limit):
+        world.finish(request)
+        world.tracker.turns.call(["j"])
+        world.store.settle(SettleRequest(origin=world.origin("j"), state=JobState.REVOKED))
+        return ask(key, limit)
+
+    monkeypatch.setattr(world.store, "places", places)
+    assert the_only(world).said == "has just left the line of the lock 'k'; nobody has it"
+
+
+def test_holder_that_has_ended_and_not_left_sends_to_the_doctor(world):
+    _parked(world)
+    tables = world.store._tables
+    tables.jobs["has"] = tables.jobs["has"].evolve(state=JobState.SUCCESS, token=None)
+    assert the_only(world).said.endswith(
+        "has it, and has ended as SUCCESS: run jobtrack doctor if that stays so"
+    )

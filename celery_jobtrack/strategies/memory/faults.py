@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.model import diagnosis
+from celery_jobtrack.model import diagnosis, lock_diagnosis
 from celery_jobtrack.model.fault import FaultKind
 from celery_jobtrack.model.group import GROUP_TASK
+from celery_jobtrack.model.lock import taken_and_waiting
+from celery_jobtrack.model.state import JobState
 from celery_jobtrack.strategies.memory.rows import MemoryRows
 
 if TYPE_CHECKING:
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from celery_jobtrack.model.fault import Fault
+    from celery_jobtrack.model.lock import Standing
     from celery_jobtrack.strategies.memory.rows import Tables
 
 _OF_JOBS = ("messages", "results")
@@ -25,6 +29,7 @@ def find(tables: Tables, now: datetime) -> Iterator[Fault]:
     yield from _attempts(tables)
     yield from _groups(tables, now)
     yield from _events(tables, now)
+    yield from _locks(tables)
     for name in _OF_JOBS:
         for job_id in getattr(tables, name):
             if job_id not in tables.jobs:
@@ -55,6 +60,25 @@ def _jobs(tables: Tables, now: datetime) -> Iterator[Fault]:
         stands = job.task == GROUP_TASK and not job.is_final and job.id not in tables.groups
         if stands and diagnosis.is_settled_in(now, job.enqueued_at):
             yield diagnosis.without_child(job)
+        parked = job.state is JobState.WAITING and job.waits_for is not None
+        if parked and (job.waits_for, job.id) not in tables.places:
+            yield lock_diagnosis.out_of_line(job)
+
+
+def _locks(tables: Tables) -> Iterator[Fault]:
+    counted: dict[str, Counter[Standing]] = {}
+    for place in tables.places.values():
+        counted.setdefault(place.key, Counter())[place.standing] += 1
+        job = tables.jobs.get(place.job_id)
+        state, keyed = (None, False) if job is None else (job.state, job.keyed)
+        if fault := lock_diagnosis.fault_of_place(place.key, place.job_id, state, keyed=keyed):
+            yield fault
+    for lock in tables.locks.values():
+        if fault := lock_diagnosis.fault_of_lock(lock, *taken_and_waiting(counted.pop(lock.key, {}))):
+            yield fault
+    for key, standings in counted.items():
+        if any(taken_and_waiting(standings)):
+            yield lock_diagnosis.unrecorded(key)
 
 
 def _attempts(tables: Tables) -> Iterator[Fault]:

@@ -170,6 +170,9 @@ class MemoryRows:
     def first_in_line(self, key: str) -> Place | None:
         return next(iter(self.line(key)), None)
 
+    def count_places(self, key: str) -> tuple[int, int]:
+        return len(self.taken_places(key)), len(self.line(key))
+
     def recount_pauses(self, group: GroupRecord) -> None:
         """They are counted whenever they are asked for."""
 

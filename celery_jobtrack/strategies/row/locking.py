@@ -284,3 +284,17 @@ def _give_up(rows: Rows, place: Place) -> tuple[str, ...]:
     after, called = call_next(rows, after)
     rows.update_lock(before, after)
     return called
+
+
+def _call_next(rows: Rows, lock: LockRecord) -> tuple[LockRecord, list[str]]:
+    """Call whoever may have a place. Gives the key as it is to be written, and who is called."""
+    called = []
+    while lock.taken < lock.limit and lock.waiting:
+        first = rows.first_in_line(lock.key)
+        if first is None:
+            lock = lock.evolve(waiting=0)
+            break
+        rows.put_place(first.evolve(standing=Standing.CALLED, since=rows.now()))
+        lock = lock.evolve(taken=lock.taken + 1, waiting=lock.waiting - 1)
+        called.append(first.job_id)
+    return lock, called

@@ -10,6 +10,7 @@ from celery_jobtrack.model.diagnosis import due_events
 from celery_jobtrack.model.event import Cause
 from celery_jobtrack.model.fault import Fault, FaultKind
 from celery_jobtrack.model.state import EventKind, GroupState, JobState, Outcome
+from celery_jobtrack.strategies.row import mending_locks
 from celery_jobtrack.strategies.row.base import RowBase
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class Mending(RowBase):
             return _leave_group(rows, fault.subject)
         if fault.kind is FaultKind.GIVEN_UP:
             return _try_again(rows, fault.subject)
+        if fault.kind is FaultKind.PLACE:
+            return mending_locks.put_place_right(rows, fault.subject, fault.detail)
+        if fault.kind is FaultKind.LOCK:
+            return mending_locks.recount(rows, fault.subject)
         return self._mend_own(rows, fault)
 
     def _mend_own(self, rows: Rows, fault: Fault) -> bool:

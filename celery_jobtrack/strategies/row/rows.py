@@ -81,6 +81,9 @@ class Rows(Protocol):
     def first_in_line(self, key: str) -> Place | None:
         """Whoever is next."""
 
+    def count_places(self, key: str) -> tuple[int, int]:
+        """How many have the key or are called, and how many wait, counted from the places themselves."""
+
     def recount_pauses(self, group: GroupRecord) -> tuple[Pauses, Pauses] | None:
         """Count anew the members that wait for a retry or are parked, where their number is kept.
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
 
 from celery_jobtrack.errors import InvalidPayload
-from celery_jobtrack.model import diagnosis
+from celery_jobtrack.model import diagnosis, lock_diagnosis
 from celery_jobtrack.model.fault import Fault, FaultKind, FaultPage
 from celery_jobtrack.model.group import GROUP_TASK, Totals
 from celery_jobtrack.model.state import FINAL, EventKind, JobState
+from celery_jobtrack.strategies.sql import lock_faults
 from celery_jobtrack.strategies.sql.group_queries import GroupQueries
 from celery_jobtrack.strategies.sql.pauses import counted_pauses, kept_pauses, pauses_in
 from celery_jobtrack.strategies.sql.statements import in_states
@@ -42,6 +43,8 @@ PARTS = {
     "events": 500,
     "fillers": 500,
     "pauses": 500,
+    "locks": 500,
+    "places": 1000,
 }
 """How many rows of a table are looked at in one go, in this order."""
 
@@ -74,11 +77,12 @@ class Faults(GroupQueries):
             "pauses": self._in_pauses,
         }
         name, _, number = ("jobs:0" if cursor is None else cursor).partition(":")
+        if name in lock_faults.LOOKS:
+            return self._look_at_locks(name, number)
         if name not in looks or not (number.isascii() and number.isdigit()):
             raise InvalidPayload(f"{str(cursor)[:40]!r} is no cursor: hand on the one that a page came with")
         table, after = getattr(self._schema, name), int(number[:19])
-        following = list(looks)[list(looks).index(name) + 1 :]
-        next_table = f"{following[0]}:0" if following else None
+        next_table = _after(name)
 
         def look(connection: Connection) -> FaultPage:
             last, examined = _end_of_part(connection, table, after, PARTS[name])
@@ -87,6 +91,21 @@ class Faults(GroupQueries):
             now = self._clock.moment(None if self._sql.clock is None else connection.scalar(self._sql.clock))
             found = tuple(looks[name](_Part(connection, table, after, last, now)))
             return FaultPage(faults=found, cursor=f"{name}:{last}" if last else next_table, examined=examined)
+
+        return self._look(look)
+
+    def _look_at_locks(self, name: str, cursor: str) -> FaultPage:
+        """Part of a table whose rows are numbered by their keys."""
+        after, size = lock_faults.load_cursor(cursor), PARTS[name]
+
+        def look(connection: Connection) -> FaultPage:
+            found = lock_faults.LOOKS[name](
+                lock_faults.Asked(
+                    connection=connection, schema=self._schema, maps=self._sql.maps, after=after, size=size
+                )
+            )
+            following = f"{name}:{lock_faults.dump_cursor(found.last)}" if found.last else _after(name)
+            return FaultPage(faults=found.faults, cursor=following, examined=found.examined)
 
         return self._look(look)
 
@@ -103,7 +122,10 @@ class Faults(GroupQueries):
         jobs, groups = schema.jobs, schema.groups
         has_group = exists().where(groups.c.id == jobs.c.group_id)
         stands = and_(jobs.c.task == GROUP_TASK, ~exists().where(groups.c.id == jobs.c.id))
-        statement = select(*_columns(maps.job, jobs), jobs.c.seq, has_group, stands).where(*part.rows)
+        waits = and_(in_states(jobs.c.state, [JobState.WAITING]), jobs.c.waits_for.is_not(None))
+        in_line = exists().where(schema.places.c.key == jobs.c.waits_for, schema.places.c.job_id == jobs.c.id)
+        asked = has_group, stands, and_(waits, ~in_line)
+        statement = select(*_columns(maps.job, jobs), jobs.c.seq, *asked).where(*part.rows)
         attempts: dict[str, Attempt] = {}
         named = select(*maps.attempt.columns).join_from(
             schema.attempts, jobs, jobs.c.token == schema.attempts.c.token
@@ -119,13 +141,15 @@ class Faults(GroupQueries):
         ):
             filed.setdefault(seq, set()).add(tag)
         for row in part.all(statement):
-            job, (seq, in_group, stands_alone) = maps.job.load(row), row[-3:]
+            job, (seq, in_group, stands_alone, out_of_line) = maps.job.load(row), row[-4:]
             yield from diagnosis.faults_of_attempt(job, attempts.get(job.token or ""))
             yield from _misfiled(maps.job, "jobs", job, row)
             if job.generation is not None and not in_group:
                 yield diagnosis.without_group(job)
             if stands_alone and not job.is_final and diagnosis.is_settled_in(part.now, job.enqueued_at):
                 yield diagnosis.without_child(job)
+            if out_of_line:
+                yield lock_diagnosis.out_of_line(job)
             if missing := set(job.tags) - filed.get(seq, set()):
                 text = f"job {job.id} is not found by its tags: {', '.join(sorted(missing))}"
                 yield Fault(kind=FaultKind.INDEX, subject=job.id, text=text, detail="tags")
@@ -338,6 +362,12 @@ class Faults(GroupQueries):
         if missing:
             connection.execute(insert(tags), [{"seq": seq, "tag": tag} for tag in missing])
         return bool(missing)
+
+
+def _after(name: str) -> str | None:
+    """Where to go on when a table is through."""
+    following = list(PARTS)[list(PARTS).index(name) + 1 :]
+    return f"{following[0]}:0" if following else None
 
 
 def _columns(records: RecordMap[Any], table: Table) -> list[ColumnElement[Any]]:

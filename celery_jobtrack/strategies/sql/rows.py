@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert
 
 from celery_jobtrack.model.event import EventRecord
 from celery_jobtrack.model.group import Totals
-from celery_jobtrack.model.lock import new_lock
+from celery_jobtrack.model.lock import new_lock, taken_and_waiting
 from celery_jobtrack.model.state import FINAL, EventKind, JobState
 from celery_jobtrack.strategies.row.rows import Conflict
 from celery_jobtrack.strategies.sql.driver import DriverConnection
@@ -219,6 +219,10 @@ class SqlRows:
     def first_in_line(self, key: str) -> Place | None:
         row = self._one(self._sql.first_in_line, of_key=key)
         return None if row is None else self._maps.place.load(row)
+
+    def count_places(self, key: str) -> tuple[int, int]:
+        counted = dict(self._driver.all(self._sql.count_places, {"of_key": key}))
+        return taken_and_waiting(counted)
 
     def _places(self, statement: Select[Any], **parameters: Any) -> list[Place]:
         return [self._maps.place.load(row) for row in self._driver.all(statement, parameters)]

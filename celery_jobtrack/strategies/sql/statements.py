@@ -185,6 +185,7 @@ class Statements:
             places.c.precedence, places.c.recorded_at, places.c.job_id
         )
         self.first_in_line = self.line.limit(literal_column("1"))
+        self.count_places = select(places.c.standing, func.count()).where(at_key).group_by(places.c.standing)
 
     def update(self, table: Table, columns: Iterable[str]) -> Update:
         """Writes some columns of the row that ``of_it`` identifies; the same statement every time."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.model.state import Outcome
-from celery_jobtrack.testing.steps import all_events, enqueue, group, run, start
+from celery_jobtrack.testing.keys import WAIT
+from celery_jobtrack.testing.steps import all_events, enqueue, finish, group, run, start
 
 if TYPE_CHECKING:
     from celery_jobtrack.strategies.contract import Store
@@ -22,6 +23,10 @@ class FaultContract:
         start(store, "j0", "t0", group_id="g")
         run(store, "j1", group_id="g")
         run(store, "j2", Outcome.FAILURE, group_id="g")
+        for job_id in ("has", "waits", "waits too"):
+            enqueue(store, job_id, **WAIT)
+            start(store, job_id, f"t-{job_id}", **WAIT)
+        finish(store, "has", "t-has", **WAIT)
         all_events(store, clock)
         cursor, parts = None, 0
         while True:
