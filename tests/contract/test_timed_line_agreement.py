@@ -28,16 +28,16 @@ KINDS = {
     "queue": Kind.QUEUE,
     "starts": Kind.RATE,
 }
-INTERVALS = [2.37, 60 / 7]
-"""No sum of few of them is near to a whole number of seconds, by which the clock is moved; 60 / 7 is no whole
-number of microseconds."""
-STEP = 1.004
-"""Seconds, of which a call does not last a whole number."""
+STEP = 2.4
+"""Seconds by which the clock is moved. Neither a call nor a lease lasts a whole number of steps, nor do a few
+starts of a rate: asking takes some time, and nothing may hang on that."""
+INTERVALS = [8.1, 65 / 7]
+"""The latter is no whole number of microseconds."""
 RUNS = {"redis": 40, "redis-cluster": 10}
 JOBS = 24
 STEPS = 120
 MORE_WEIGHTS = WEIGHTS | {"enqueue": 8, "many": 0.3, "due": 6, "unpark": 8, "finish": 5, "start": 10}
-NEAR = 0.02
+NEAR = 0.25
 """Seconds that asking may take."""
 
 
@@ -99,6 +99,11 @@ class TimedShop(Shop):
         return found
 
 
+def between_steps(chance: Random, first: int, last: int) -> float:
+    """Seconds."""
+    return STEP * (chance.randrange(first, last) + 0.5)
+
+
 def some_job(chance: Random) -> Any:
     """What a job claims, and what else its message says."""
     claims = {}
@@ -112,16 +117,16 @@ def some_job(chance: Random) -> Any:
                 "until_start": kind is not Kind.SLOTS and chance.random() < 0.6,
             }
             if kind in {Kind.SLOTS, Kind.UNIQUE} and chance.random() < 0.6:
-                about["lease"] = chance.randrange(3, 15) + 0.5
+                about["lease"] = between_steps(chance, 3, 15)
             if kind is Kind.RATE:
                 about["interval"] = chance.choice(INTERVALS)
             timed = kind is Kind.CLOCK or (kind is Kind.QUEUE and chance.random() < 0.7)
-            claims[key] = chance.randrange(90) + 0.5 if timed else None, about
+            claims[key] = between_steps(chance, 0, 90) if timed else None, about
     about = {
         "priority": chance.randrange(10),
         "group_id": "g",
-        "expires_in": chance.randrange(20, 90) + 0.5,
-        "eta_in": chance.randrange(1, 10) + 0.5,
+        "expires_in": between_steps(chance, 20, 90),
+        "eta_in": between_steps(chance, 1, 10),
     }
     return claims, {name: value for name, value in about.items() if chance.random() < 0.25}
 
