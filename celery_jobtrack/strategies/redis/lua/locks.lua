@@ -73,9 +73,10 @@ local function lock_rules()
   local function is_free(key) return call('EXISTS', root .. ':lh:' .. key, root .. ':lw:' .. key) == 0 end
   rules.is_free = is_free
 
-  -- Whether a job that has a place at a key takes it; what it has left of a place that ran out does not.
-  function rules.has_place(id, job, key)
-    return job[J.stands] and rules.standing_of(job, key) and call('ZSCORE', root .. ':lh:' .. key, id)
+  -- The place that a job has at a key, of those that are counted; nil if it has none.
+  function rules.place_at(id, job, key)
+    local entry = job[J.stands] and rules.standing_of(job, key)
+    return entry and call('ZSCORE', root .. ':lh:' .. key, id) and entry or nil
   end
 
   local function is_from_dispatch(claim)
@@ -118,8 +119,8 @@ local function lock_rules()
   -- Take a place at a key, or be blocked there. Gives how, or nil and the fence if that kind has one.
   local function take_one(id, job, claim, called)
     local key, kind = claim[CLAIM.key], claim[CLAIM.kind]
-    local had_place = rules.has_place(id, job, key)
-    if not had_place and not is_free(key) and not line().has_room(key, claim[CLAIM.limit]) then
+    local had = rules.place_at(id, job, key)
+    if not had and not is_free(key) and not line().has_room(key, claim[CLAIM.limit]) then
       return rules.block(id, job, claim, called)
     end
     local lock, is_new = rules.load(key)
@@ -129,10 +130,12 @@ local function lock_rules()
     call('ZADD', root .. ':lh:' .. key, now, id)
     local entry = {key, not kind and lock[L.fence] or 0, claim[CLAIM.lets_go]}
     if kind or claim[CLAIM.lease] or claim[CLAIM.until_start] then rules.timed().complete(id, entry, claim) end
-    if had_place and not entry[PLACE.ends] then call('ZREM', root .. ':lu:' .. key, id) end
+    if had and not entry[PLACE.ends] and (had[PLACE.ends] or not had[PLACE.fence]) then
+      call('ZREM', root .. ':lu:' .. key, id)
+    end
     rules.stand(job, entry)
     -- Who waits may have to wait for the end of this lease now, and a limit that was raised has room.
-    if had_place and call('EXISTS', root .. ':lw:' .. key) == 1 then line().call_next(key, called) end
+    if had and call('EXISTS', root .. ':lw:' .. key) == 1 then line().call_next(key, called) end
     return nil, not kind and lock[L.fence] or nil
   end
 

@@ -156,9 +156,13 @@ local function lock_lacks(key)
   local is_closed = lock[L.kind] == LINE.GATE and lock[L.limit] == 0
   if taken + waiting == 0 and not is_closed and not call('ZSCORE', root .. ':lt', key) then missing[#missing + 1] = 'lt' end
   -- A limit that was raised counts from the next time that somebody leaves.
-  if taken == 0 and waiting > 0 and not rules.line().is_timed(lock[L.kind]) then missing = {'call', unpack(missing)} end
-  local latest, due = waiting > 0 and due_at_latest(key, lock), call('ZSCORE', root .. ':ld', key)
-  if latest and (not due or tonumber(due) > latest) then missing[#missing + 1] = 'ld' end
+  if waiting == 0 then return missing end
+  local due, latest = tonumber(call('ZSCORE', root .. ':ld', key) or math.huge), due_at_latest(key, lock)
+  if taken == 0 and due > now and not rules.line().is_timed(lock[L.kind]) then
+    missing = {'call', unpack(missing)}
+  elseif latest and due > latest then
+    missing[#missing + 1] = 'ld'
+  end
   return missing
 end
 

@@ -82,7 +82,7 @@ local function add_timed_rules(rules)
     end
     local lock, is_new = rules.load(key)
     rules.claimed_by(lock, claim)
-    local had_place = rules.has_place(id, job, key)
+    local had_place = rules.place_at(id, job, key)
     local function has_room()
       return rules.line().free_places(lock, key) > 0 and call('EXISTS', root .. ':lw:' .. key) == 0
     end
