@@ -116,7 +116,7 @@ class TimedLineContract:
         for name, priority in (("low", 1), ("b", 5), ("high", 9), ("c", 5)):
             clock.advance(0.1)
             enqueue(store, name, priority=priority, **RATE)
-        order = []
+        order: list[str] = []
         for _ in range(4):
             clock.advance(10)
             order.append(run_next(store, tuple(store.call_due(STARTS)), f"t{len(order)}", **RATE))

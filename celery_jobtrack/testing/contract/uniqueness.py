@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -66,7 +66,7 @@ class UniqueContract:
         assert standings(store, ALIKE) == {"c": Standing.HOLDING}
 
     def test_it_holds_for_a_job_that_is_due_later(self, store: Store) -> None:
-        later = {"eta": store.now().replace(year=store.now().year + 1)}
+        later: dict[str, Any] = {"eta": store.now().replace(year=store.now().year + 1)}
         enqueue(store, "a", **UNTIL_START, **later)
         assert enqueue(store, "b", **UNTIL_START, **later).held_back
 
