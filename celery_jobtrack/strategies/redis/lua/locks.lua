@@ -83,31 +83,23 @@ local function lock_rules()
     return (claim[CLAIM.kind] or 0) >= LINE.UNIQUE
   end
 
-  -- Those of the claims that are kept from the dispatch on, and the others.
-  local function parted(claims)
-    local first, others = {}, {}
-    for _, claim in ipairs(claims) do
-      local among = is_from_dispatch(claim) and first or others
-      among[#among + 1] = claim
-    end
-    return first, others
-  end
-
   -- What comes of the claims of a new job that are to be met at its dispatch. Takes nothing.
   -- Gives whether anything is to be done for them; and the first that is not met, and who has that key.
   function rules.look(claims, starts_later)
-    local first, others = parted(claims)
-    local stirs = #first > 0
-    for _, claim in ipairs(first) do
-      if claim[CLAIM.kind] == LINE.CLOCK or not is_free(claim[CLAIM.key]) then
-        local is_met, holder = line().would_be_met(claim, false)
-        if not is_met then return true, claim, holder end
+    local stirs = false
+    for _, claim in ipairs(claims) do
+      if is_from_dispatch(claim) then
+        stirs = true
+        if claim[CLAIM.kind] == LINE.CLOCK or not is_free(claim[CLAIM.key]) then
+          local is_met, holder = line().would_be_met(claim, false)
+          if not is_met then return true, claim, holder end
+        end
       end
     end
     if starts_later then return stirs end
-    for _, claim in ipairs(others) do
+    for _, claim in ipairs(claims) do
       -- Nobody need stand at a rate, or at a gate, that lets nobody through.
-      if claim[CLAIM.kind] or not is_free(claim[CLAIM.key]) then
+      if not is_from_dispatch(claim) and (claim[CLAIM.kind] or not is_free(claim[CLAIM.key])) then
         local is_met, holder, by_time = line().would_be_met(claim, true)
         if not is_met then return true, claim, holder end
         stirs = stirs or by_time
@@ -139,14 +131,15 @@ local function lock_rules()
     return nil, not kind and lock[L.fence] or nil
   end
 
-  local function take_all(id, job, claims, called)
+  -- Take what of the claims is kept from the dispatch on, or the others.
+  local function take_all(id, job, claims, called, at_dispatch)
     local fences = {}
     job[J.keyed] = true
     for _, claim in ipairs(claims) do
       local kind, blocked, fence = claim[CLAIM.kind], nil, nil
       if kind == LINE.RATE or kind == LINE.GATE or kind == LINE.CLOCK then
-        blocked = rules.timed().pass(id, job, claim, called)
-      else
+        if is_from_dispatch(claim) == at_dispatch then blocked = rules.timed().pass(id, job, claim, called) end
+      elseif is_from_dispatch(claim) == at_dispatch then
         blocked, fence = take_one(id, job, claim, called)
       end
       if blocked then return blocked end
@@ -167,21 +160,21 @@ local function lock_rules()
       called = rules.give_up_those(id, job, function(entry) return entry[PLACE.until_start] end)
     end
     rules.mine = id
-    local _, others = parted(claims)
-    local blocked, fences = take_all(id, job, others, called)
+    local blocked, fences = take_all(id, job, claims, called, false)
     return blocked, fences, called
   end
 
   -- Take what is kept from the dispatch on; if all that is to be met then is not, all up to where the job is
   -- blocked. Gives how it is blocked, or nil.
   function rules.take_at_dispatch(id, job, claims, starts_later)
-    local first, others = parted(claims)
     local called = {}  -- whom the checker finds
     rules.mine = id
-    local blocked = take_all(id, job, first, called)
+    local blocked = take_all(id, job, claims, called, true)
     if blocked or starts_later then return blocked end
-    for _, claim in ipairs(others) do
-      if not line().make_room(claim) then return (take_all(id, job, others, called)) end
+    for _, claim in ipairs(claims) do
+      if not is_from_dispatch(claim) and not line().make_room(claim) then
+        return (take_all(id, job, claims, called, false))
+      end
     end
   end
 
