@@ -74,6 +74,7 @@ class Tracker:
             self.announcer.announce(JobState.ENQUEUED, request.origin.task, lambda: result.job)
         elif result.held_back:
             self._after_holding_back(result, request.origin)
+        self.turns.call(result.called)
         return result
 
     def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:

@@ -151,6 +151,7 @@ class JobTransitions(RowBase):
             created=True,
             held_back=taken is not None and taken.blocked is not None,
             events=events,
+            called=() if taken is None else taken.called,
             superseded=() if taken is None else taken.superseded,
         )
 

@@ -47,16 +47,26 @@ class Taken:
 def take(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> Taken:
     """Take a place at every key for a start, or stand in line at the first that has none.
 
-    What is taken before is kept by who is parked. What was only kept until the start is left.
+    What is taken before is kept by who is parked. What was only kept until the start is left: by who is parked
+    only what lets others go before it.
 
     Args:
         rows: The transaction.
         job: Who claims, as it is recorded or would be.
         claims: What it claims.
     """
-    called = _give_up_those(rows, job, lambda place: place.until_start) if job.keyed else ()
-    taken = _take(rows, job, [claim for claim in in_order(claims) if not claim.from_dispatch])
-    return replace(taken, called=called + taken.called)
+    claims = in_order(claims)
+    unique = [claim.key for claim in claims if claim.kind is Kind.UNIQUE and claim.until_start]
+    for key in unique:
+        rows.lock(key)  # in its turn, as it may be left at the end
+    called: tuple[str, ...] = ()
+    if job.keyed:
+        called = _give_up_those(rows, job, lambda place: place.until_start and place.key not in unique)
+    taken = _take(rows, job, [claim for claim in claims if not claim.from_dispatch])
+    called += taken.called
+    if taken.blocked is None and unique:
+        called += _give_up_those(rows, job, lambda place: place.key in unique)
+    return replace(taken, called=called)
 
 
 def look(rows: Rows, job: JobRecord, claims: tuple[Claim, ...], *, starts_later: bool) -> Taken:
@@ -75,10 +85,14 @@ def look(rows: Rows, job: JobRecord, claims: tuple[Claim, ...], *, starts_later:
     if taken.blocked is not None or starts_later:
         return taken
     others = [claim for claim in claims if not claim.from_dispatch]
-    if all(_has_room(rows, claim) for claim in others):
-        return taken
-    later = _take(rows, job, others)
-    return replace(later, called=taken.called + later.called)
+    called = taken.called
+    for claim in others:
+        has_room, also_called = _make_room(rows, claim)
+        called += also_called
+        if not has_room:
+            later = _take(rows, job, others)
+            return replace(later, called=called + later.called)
+    return replace(taken, called=called)
 
 
 def leave(rows: Rows, job: JobRecord) -> tuple[str, ...]:
@@ -160,17 +174,18 @@ def _take(rows: Rows, job: JobRecord, claims: list[Claim]) -> Taken:
     return Taken(fences=tuple(fences), called=called)
 
 
-def _has_room(rows: Rows, claim: Claim) -> bool:
+def _make_room(rows: Rows, claim: Claim) -> tuple[bool, tuple[str, ...]]:
+    """Whether there is room at a key, without those whose time has run out. Gives who is called, too."""
     before = rows.lock(claim.key)
     lock = before.claimed_by(claim)
     if lock.has_room(rows.now()):
-        return True
+        return True, ()
     after = without_overdue(rows, lock)
     if after is lock:
-        return False
-    after, _ = call_next(rows, after)  # whom the checker finds
+        return False, ()
+    after, called = call_next(rows, after)
     rows.update_lock(before, after)
-    return after.has_room(rows.now())
+    return after.has_room(rows.now()), called
 
 
 def _may_pass(lock: LockRecord, claim: Claim, now: datetime, *, has_place: bool) -> bool:
@@ -217,11 +232,13 @@ def _blocked(  # noqa: PLR0917 - what was read of the key, before and after
     waiting = _placed(rows, job, claim, Standing.WAITING, None)
     newer = [place for place in line if _age(place) > _age(waiting)]
     if not claim.parks or newer:
-        rows.update_lock(before, lock.evolve(rejected=lock.rejected + 1, touched_at=rows.now()))
+        # Somebody who had stayed too long may have gone just now.
+        after, called = call_next(rows, lock.evolve(rejected=lock.rejected + 1))
+        rows.update_lock(before, after)
         return Taken(
             blocked=claim,
             blocked_by=newer[0].job_id if newer else blocked_by,
-            called=leave(rows, job),
+            called=called + leave(rows, job),
         )
     superseded = tuple(place for place in line if place.job_id != job.id)
     for place in superseded:

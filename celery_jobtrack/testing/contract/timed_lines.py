@@ -73,6 +73,14 @@ class TimedLineContract:
         assert enqueue(store, "b", **RATE).held_back
         assert the_job(store, "b").waits_for == STARTS
 
+    def test_dispatch_that_finds_somebody_due_calls_him(self, store: Store, clock: Clock) -> None:
+        start(store, "a", "ta", **RATE)
+        enqueue(store, "b", **RATE)
+        clock.advance(11)
+        result = enqueue(store, "c", **RATE)
+        assert (result.held_back, tuple(result.called)) == (True, ("b",))
+        run_next(store, tuple(result.called), "tb", **RATE)
+
     def test_end_of_a_job_frees_nothing(self, store: Store) -> None:
         start(store, "a", "ta", **RATE)
         enqueue(store, "b", **RATE)

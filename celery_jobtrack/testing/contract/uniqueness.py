@@ -53,6 +53,28 @@ class UniqueContract:
         finish(store, "a", "ta", **UNTIL_START)
         assert standings(store, ALIKE) == {"c": Standing.HOLDING}
 
+    def test_job_that_is_parked_at_its_start_is_still_unique(self, store: Store) -> None:
+        both: dict[str, Any] = {"claims": (*UNTIL_START["claims"], *WAIT["claims"])}
+        enqueue(store, "a", **both)
+        start(store, "other", "t-other", **WAIT)
+        assert start(store, "a", "ta", **both).refusal is Refusal.PARKED
+        assert enqueue(store, "b", **both).held_back
+        assert the_job(store, "b").state is JobState.SKIPPED
+        run_next(store, tuple(finish(store, "other", "t-other", **WAIT).called), "ta2", **both)
+        assert_free(store, ALIKE)
+        assert enqueue(store, "c", **both).held_back
+        assert the_job(store, "c").waits_for == KEY
+
+    def test_lease_that_ran_out_lets_who_waits_go_when_somebody_is_skipped(
+        self, store: Store, clock: Clock
+    ) -> None:
+        start(store, "a", "ta", **claim(lease=60))
+        enqueue(store, "b", **claim(lease=60))
+        clock.advance(61)
+        result = enqueue(store, "c", **claim(OnConflict.SKIP))
+        assert (result.held_back, tuple(result.called)) == (True, ("b",))
+        run_next(store, tuple(result.called), "tb", **claim(lease=60))
+
     def test_it_runs_out(self, store: Store, clock: Clock) -> None:
         enqueue(store, "a", **UNIQUE)
         clock.advance(59)

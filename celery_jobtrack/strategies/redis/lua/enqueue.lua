@@ -7,7 +7,7 @@
 --       of a job with keys also: 7 claimant, 8 what it claims
 -- Writes the job, its group, the message, its places at keys, events.
 -- Gives [1 created | 0 known, job], or [why not, title], or [105, key, who has it or false];
--- of one that is held back also: 1, event, who is superseded.
+-- of one that is held back, or calls somebody, also: 1 or 0, event, who is superseded, who is called.
 
 local id = ARGV[2]
 local job, raw = load_job(id)
@@ -38,7 +38,7 @@ job[J.enqueued_at] = now
 -- What has no message yet is published, or settled, by another job's end.
 if ARGV[6] ~= '1' then job[J.published_at] = nil end
 local starts_later = job[J.eta] and job[J.eta] > now
-local rules, claims, blocked
+local rules, claims, blocked, called
 if ARGV[8] and ARGV[6] == '1' then
   rules, claims = lock_rules(), unpacked(ARGV[8])
   local stirs, unmet, holder = rules.look(claims, starts_later)
@@ -55,11 +55,12 @@ if job[J.group_id] then
   job[J.generation] = group[G.generation]
 end
 if rules then
-  blocked = rules.take_at_dispatch(id, job, claims, starts_later)
+  blocked, called = rules.take_at_dispatch(id, job, claims, starts_later)
   if blocked then hold_back(job, blocked) end
 end
 local event
 raw, event = commit(id, job, was, ARGV[7] or '')
 if ARGV[4] == '1' then call('SET', root .. ':b:' .. id, ARGV[5]) end
-if not blocked then return pack({1, raw}) end
-return pack({1, raw, 1, event, blocked.superseded})
+if blocked then return pack({1, raw, 1, event, blocked.superseded, called}) end
+if called and #called > 0 then return pack({1, raw, 0, event, {}, called}) end
+return pack({1, raw})

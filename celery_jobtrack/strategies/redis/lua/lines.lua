@@ -112,7 +112,7 @@ local function add_line_rules(rules)
   end
 
   -- Whether somebody may take a place after those who have stayed too long have gone, and who waits was called.
-  function rules.make_room(claim)
+  function rules.make_room(claim, called)
     local key, kind = claim[CLAIM.key], claim[CLAIM.kind]
     if not kind and rules.is_free(key) then return true end
     local function has_room(lock)
@@ -121,7 +121,7 @@ local function add_line_rules(rules)
     local lock, is_new = rules.load(key)
     if has_room(rules.claimed_by(lock, claim)) then return true end
     if rules.timed().drop_overdue(key) == 0 then return false end
-    rules.call_next(key, {}, lock, is_new)  -- whom the checker finds
+    rules.call_next(key, called, lock, is_new)
     return has_room(lock)
   end
 
@@ -161,7 +161,12 @@ local function add_line_rules(rules)
     local newer = newer_in(line, key, kind, job, at)[1]
     if conflict < CONFLICT.WAIT or newer then
       lock[L.rejected] = lock[L.rejected] + 1
-      rules.save(key, lock, is_new)
+      -- Somebody who had stayed too long may have gone just now.
+      if call('EXISTS', root .. ':lw:' .. key) == 1 then
+        rules.call_next(key, called, lock, is_new)
+      else
+        rules.save(key, lock, is_new)
+      end
       if kind and rules.is_free(key) then call('ZADD', root .. ':lt', now, key) end
       for _, other in ipairs(rules.leave(id, job)) do called[#called + 1] = other end
       return {key = key, parked = false, blocked_by = newer or blocked_by, superseded = {},

@@ -152,30 +152,41 @@ local function lock_rules()
   end
 
   -- Take a place at every key for a start, or stand in line at the first that has none left: what was taken
-  -- before is kept by who is parked. What was kept only until the start is left.
+  -- before is kept by who is parked. What was kept only until the start is left: by who is parked only what
+  -- lets others go before it.
   -- Gives how the job is blocked, or nil; its fences, [key, fence, …]; who is called.
   function rules.take(id, job, claims)
-    local called = {}
+    local called, unique = {}, {}
+    for _, claim in ipairs(claims) do
+      if claim[CLAIM.kind] == LINE.UNIQUE and claim[CLAIM.until_start] then unique[claim[CLAIM.key]] = true end
+    end
     if job[J.stands] then
-      called = rules.give_up_those(id, job, function(entry) return entry[PLACE.until_start] end)
+      called = rules.give_up_those(id, job, function(entry)
+        return entry[PLACE.until_start] and not unique[entry[PLACE.key]]
+      end)
     end
     rules.mine = id
     local blocked, fences = take_all(id, job, claims, called, false)
+    if not blocked and next(unique) then
+      local left = rules.give_up_those(id, job, function(entry) return unique[entry[PLACE.key]] end)
+      for _, other in ipairs(left) do called[#called + 1] = other end
+    end
     return blocked, fences, called
   end
 
   -- Take what is kept from the dispatch on; if all that is to be met then is not, all up to where the job is
-  -- blocked. Gives how it is blocked, or nil.
+  -- blocked. Gives how it is blocked, or nil, and who is called.
   function rules.take_at_dispatch(id, job, claims, starts_later)
-    local called = {}  -- whom the checker finds
+    local called = {}
     rules.mine = id
     local blocked = take_all(id, job, claims, called, true)
-    if blocked or starts_later then return blocked end
+    if blocked or starts_later then return blocked, called end
     for _, claim in ipairs(claims) do
-      if not is_from_dispatch(claim) and not line().make_room(claim) then
-        return (take_all(id, job, claims, called, false))
+      if not is_from_dispatch(claim) and not line().make_room(claim, called) then
+        return take_all(id, job, claims, called, false), called
       end
     end
+    return nil, called
   end
 
   -- The fences that the job has, [key, fence, …].
