@@ -262,7 +262,7 @@ def test_two_dispatches_with_one_unique_key_queue_one(store, known):
     jobs = [steps.the_job(store, name) for name in "bc"]
     assert [(job.state, job.reason) for job in jobs] == [
         (JobState.ENQUEUED, None),
-        (JobState.SKIPPED, Reason.OVERLAP),
+        (JobState.SKIPPED, Reason.DUPLICATE),
     ]
     assert jobs[1].blocked_by == "b"
     assert standings(store) == {"b": Standing.HOLDING}

@@ -47,7 +47,7 @@ class Taken:
 def take(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> Taken:
     """Take a place at every key for a start, or stand in line at the first that has none.
 
-    What is taken before is kept by who is parked. What was only kept until the start is left: by who is parked
+    What is taken before is kept by who is parked. What was kept until the start is left; who is parked leaves
     only what lets others go before it.
 
     Args:
