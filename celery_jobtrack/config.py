@@ -46,6 +46,10 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
+def _seconds_or_none(value: Any) -> float | None:
+    return None if value is None else _seconds(value)
+
+
 def check_seconds(name: str, value: Any, error: type[Exception]) -> float:
     """A time span given by a caller: a number of seconds or a ``timedelta``, more than 0.
 
@@ -91,6 +95,12 @@ def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError("it must be a whole number, 0 or more")
     return value
+
+
+def _at_least_one(value: Any) -> int:
+    if _count(value) == 0:
+        raise ValueError("it must be a whole number, 1 or more")
+    return int(value)
 
 
 def _path(value: Any) -> str | None:
@@ -205,6 +215,10 @@ class Settings:
     """File to which every process appends failures and lost workers only, with tracebacks."""
     approved_callables: tuple[str, ...] = _setting(default=(), check=_patterns)
     """Patterns of functions that ``run_background`` may run: ``"shop.services:*"``."""
+    park_after: float | None = _setting(default=900.0, check=_seconds_or_none)
+    """A job that is due later than in so many seconds stays in the store until then; None: none does."""
+    deadlines_ahead: int = _setting(default=4, check=_at_least_one)
+    """How many jobs with a deadline of one queue are on their way to a worker at a time."""
     store_wait: float = _setting(default=15.0, check=_seconds)
     """Seconds for which a starting worker waits for the store."""
 

@@ -11,6 +11,7 @@ from celery_jobtrack.cli.facts import facts, moment
 from celery_jobtrack.cli.pages import listed
 from celery_jobtrack.cli.table import Column, FittedTable
 from celery_jobtrack.cli.times import ago
+from celery_jobtrack.model.lock import Kind
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,6 +26,7 @@ def locks_page(page: Page, *, now: datetime) -> Group:
         Column(title="KEY", cell=lambda lock: lock.key),
         Column(title="TAKEN", cell=_taken, right=True),
         Column(title="WAITING", cell=lambda lock: lock.waiting or "", right=True),
+        Column(title="DUE", cell=lambda lock: ago(lock.due_at, now), rank=1),
         Column(title="HELD BY", cell=_holder),
         Column(title="REJECTED", cell=lambda lock: lock.rejected or "", rank=1, right=True),
         Column(title="FENCE", cell=lambda lock: lock.fence, rank=2, right=True),
@@ -39,6 +41,7 @@ def lock_details(lock: Lock, *, now: datetime) -> Group:
         ("key", lock.key),
         ("taken", _taken(lock)),
         ("waiting", str(lock.waiting)),
+        *((("next is due", ago(lock.due_at, now)),) if lock.due_at is not None else ()),
         ("rejected", str(lock.rejected)),
         ("fence", str(lock.fence)),
         ("last used", moment(lock.touched_at, now)),
@@ -57,6 +60,8 @@ def lock_details(lock: Lock, *, now: datetime) -> Group:
 
 
 def _taken(lock: Lock) -> str:
+    if lock.kind in {Kind.CLOCK, Kind.GATE}:
+        return ""
     return f"{len(lock.holders)} of {lock.limit}"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from celery_jobtrack.errors import InvalidPayload, UnknownLock
 from celery_jobtrack.integration.queries import check_cursor, check_limit
-from celery_jobtrack.model.lock import Standing
+from celery_jobtrack.model.lock import Kind, Standing
 from celery_jobtrack.model.names import check_name
 from celery_jobtrack.model.requests import Page
 
@@ -26,8 +26,10 @@ class Lock:
     """A key, who has it and who waits for it."""
 
     key: str
+    kind: Kind
+    """What it is about."""
     limit: int
-    """How many may have it at once."""
+    """How many may have it at once; of a rate, how many may start at once."""
     fence: int
     """Of the latest acquisition."""
     rejected: int
@@ -38,6 +40,8 @@ class Lock:
     """Who has it, or is called and about to start; the longest standing first."""
     waiting: int
     """How many wait."""
+    due_at: datetime | None
+    """When the next of those who wait may go because time passes; None: when somebody leaves."""
     line: tuple[Place, ...]
     """The first of those who wait, in their order."""
 
@@ -102,11 +106,13 @@ class Locks:
         here = self._runtime.store.places(record.key, SHOWN) if not record.is_idle else ()
         return Lock(
             key=record.key,
+            kind=record.kind,
             limit=record.limit,
             fence=record.fence,
             rejected=record.rejected,
             touched_at=record.touched_at,
             holders=tuple(place for place in here if place.takes),
             waiting=record.waiting,
+            due_at=record.due_at,
             line=tuple(place for place in here if place.standing is Standing.WAITING),
         )

@@ -12,7 +12,7 @@ from celery import states
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from celery_jobtrack.errors import GroupNotSet, StoreUnavailable
-from celery_jobtrack.integration.claiming import declares_claims
+from celery_jobtrack.integration.claims import declares_claims, needs_the_store
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import Header
 from celery_jobtrack.integration.origin import origin_of_request
@@ -20,7 +20,7 @@ from celery_jobtrack.integration.reruns import may_rerun
 from celery_jobtrack.integration.returned import pack_result
 from celery_jobtrack.integration.running import ATTRIBUTE, INNER, Running, running_of
 from celery_jobtrack.integration.runtime import Runtime
-from celery_jobtrack.model.requests import FinishRequest, StartRequest
+from celery_jobtrack.model.requests import FinishRequest, Refusal, StartRequest
 from celery_jobtrack.model.state import Outcome, Reason
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def _ask(runtime: Runtime, task: Any, request: Any, header: Header | None) -> Ru
     if result is None:
         return Running(runtime, start, header, None)
     if not result.admitted:
+        if result.refusal is Refusal.PARKED:
+            runtime.look_at_the_time()
         logger.info("job %s (%s) is not run: %s", start.origin.job_id, task.name, result.refusal)
         raise Ignore(f"not run: {result.refusal}")
     return Running(runtime, start, header, result)
@@ -97,7 +99,7 @@ def _start(
     A message that comes a second time may be that of a job which is running or has run, and a key that the
     job claims may be another's, which only the store knows. So it waits for the store, or goes back.
     """
-    if not start.origin.claims and not _is_second_message(request, start, header):
+    if not needs_the_store(start.origin.claims) and not _is_second_message(request, start, header):
         return runtime.recorder.start(start)
     deadline = time.monotonic() + runtime.settings.store_wait
     while True:
@@ -108,7 +110,7 @@ def _start(
                 time.sleep(0.5)
                 continue
             job_id = start.origin.job_id
-            why = "claims locks" if start.origin.claims else "came a second time"
+            why = "claims locks" if needs_the_store(start.origin.claims) else "came a second time"
             logger.warning("job %s %s and is not run while the store is away: %s", job_id, why, error)
             if task.acks_late:
                 raise Reject(f"not run: {error}", requeue=True) from error

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UID = "celery_jobtrack"
+ALARM_INTERVAL = 1.0
+"""Seconds between two looks at whose time has come, where nobody is known to be due sooner."""
 REPLAY_INTERVAL = 0.5
 """Seconds between two looks at the spool, which is a folder on this machine and nearly always empty."""
 
@@ -88,6 +90,7 @@ class JobTrackStep(bootsteps.StartStopStep):
         ]
         for loop in self._loops:
             loop.start()
+        runtime.set_alarm(ALARM_INTERVAL)
 
     def terminate(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
         """A cold shutdown sends no signal: what its jobs were at is closed here."""
@@ -103,6 +106,8 @@ class JobTrackStep(bootsteps.StartStopStep):
             self._runtime.aside = None
         for loop in self._loops:
             loop.stop()
+        if self._runtime.alarm is not None:
+            self._runtime.alarm.stop()
         worker_id = self._runtime.identity.worker().id
         try:
             if self._checker is not None:

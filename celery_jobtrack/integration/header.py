@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.integration.flow import Flow
-from celery_jobtrack.model.lock import Claim, OnConflict
+from celery_jobtrack.model.lock import Claim, Kind, OnConflict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,11 +97,26 @@ class Header:
 
 
 def _dumped(claim: Claim) -> list[Any]:
-    return [claim.key, claim.limit, str(claim.on_conflict), claim.across_retries]
+    dumped: list[Any] = [claim.key, claim.limit, str(claim.on_conflict), claim.across_retries]
+    more = {name: value for name in ("lease", "interval") if (value := getattr(claim, name)) is not None}
+    if claim.until_start:
+        more["until_start"] = True
+    if claim.kind is not Kind.SLOTS:
+        more["kind"] = str(claim.kind)
+    return [*dumped, more] if more else dumped
 
 
 def _loaded(dumped: Sequence[Any]) -> Claim:
+    """What a start has to know of a claim; when its line is due, only the dispatch does."""
     key, limit, on_conflict, across_retries = dumped[:4]
+    more = dumped[4] if len(dumped) > 4 and isinstance(dumped[4], dict) else {}  # noqa: PLR2004
     return Claim(
-        key=key, limit=limit, on_conflict=OnConflict(on_conflict), across_retries=bool(across_retries)
+        key=key,
+        kind=Kind(more.get("kind", "slots")),
+        limit=limit,
+        on_conflict=OnConflict(on_conflict),
+        across_retries=bool(across_retries),
+        until_start=bool(more.get("until_start")),
+        lease=more.get("lease"),
+        interval=more.get("interval"),
     )

@@ -7,7 +7,18 @@ from typing import Any
 from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.model.names import check_name
 
-OPTIONS = ("job_group", "tags", "jobtrack_max_retries", "store_result", "without_overlapping")
+OPTIONS = (
+    "job_group",
+    "tags",
+    "jobtrack_max_retries",
+    "store_result",
+    "without_overlapping",
+    "unique_for",
+    "unique_until",
+    "unique_key",
+    "deadline",
+    "run_late",
+)
 """They never reach the broker."""
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from celery.app.amqp import AMQP
@@ -24,8 +25,9 @@ from celery_jobtrack.errors import (
     StoreUnavailable,
 )
 from celery_jobtrack.integration.belonging import Belonging
-from celery_jobtrack.integration.claiming import OPTION, check_given, claims_of
+from celery_jobtrack.integration.claims import GIVEN, claims_of, clock_claim, deadline_claim, is_far
 from celery_jobtrack.integration.described import describe
+from celery_jobtrack.integration.given_time import given_deadline
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.kept import pack
 from celery_jobtrack.integration.levels import number_of
@@ -33,7 +35,7 @@ from celery_jobtrack.integration.levels.connecting import connecting
 from celery_jobtrack.integration.levels.declared import declare
 from celery_jobtrack.integration.levels.routing import LevelRouter
 from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags
-from celery_jobtrack.integration.origin import origin_of_message
+from celery_jobtrack.integration.origin import moment, origin_of_message
 from celery_jobtrack.integration.running import Running, current
 from celery_jobtrack.integration.runtime import Runtime
 from celery_jobtrack.integration.serialised import serialise
@@ -163,6 +165,7 @@ class Publication:
         self._own = own
         self._headers: dict[str, Any] = {**message.headers, **(options.get("headers") or {})}
         self._running = self._running_here()
+        self._deadline = self._read_deadline()
         self._belonging = Belonging(runtime, name, message, self._headers, own.get("job_group"))
         self._is_known = True
         """Whether the store knows of the job already; False when that is still in the spool."""
@@ -255,13 +258,48 @@ class Publication:
         )
 
     def _claims(self, task: Any, given: Header | None) -> tuple[Claim, ...]:
-        if given is not None and given.claims and OPTION not in self._own:
+        if given is not None and given.claims and not GIVEN.intersection(self._own):
             return given.claims
         body = self.message.body
         if not isinstance(body, tuple):
             return ()
-        wanted = check_given(self._own.get(OPTION))
-        return claims_of(task, self.name, body[0], body[1], wanted)
+        return (*claims_of(task, self.name, body[0], body[1], self._own), *self._claims_of_time(task))
+
+    def _claims_of_time(self, task: Any) -> tuple[Claim, ...]:
+        runtime, eta = self._runtime, moment(self._headers.get("eta"))
+        if not runtime.keeps_message_of(task):
+            if self._deadline is not None:
+                raise InvalidPayload(
+                    f"task {self.name}: a deadline parks jobs in the store, which needs their messages: "
+                    "set keep_message = True (jobtrack_keep_message)"
+                )
+            return ()
+        if eta is not None:
+            # A job that is due later goes by that: what is urgent by then is not known now.
+            far = is_far(eta, runtime.settings.park_after, datetime.now(timezone.utc))
+            return (clock_claim(eta),) if far else ()
+        if self._deadline is None:
+            return ()
+        return (deadline_claim(self._queue_name(), self._deadline, runtime.settings.deadlines_ahead),)
+
+    def _read_deadline(self) -> datetime | None:
+        """The deadline of a new job, with which it expires unless it may run late."""
+        given = self._own.get("deadline")
+        if given is None:
+            return None
+        deadline = given_deadline(given, self._runtime.app)
+        task = self._runtime.known_task(self.name)
+        late = self._own.get("run_late")
+        if not (getattr(task, "run_late", False) if late is None else late):
+            expires = moment(self._headers.get("expires"))
+            ends = deadline if expires is None else min(deadline, expires)
+            self._headers["expires"] = self.message.headers["expires"] = ends.isoformat()
+        return deadline
+
+    def _queue_name(self) -> str | None:
+        options, amqp = self.options, self._runtime.app.amqp
+        queue = options.get("queue") or (None if options.get("exchange") else amqp.default_queue)
+        return getattr(queue, "name", queue) or options.get("routing_key")
 
     def _header_alone(self, header: Header) -> Header:
         """The same for a job that Celery's group does not count."""
@@ -282,9 +320,7 @@ class Publication:
     def _prepare(self, header: Header) -> tuple[Origin, bytes | None]:
         """The job and its message as they are recorded; the message gets our header."""
         check_name("a task id", self._headers["id"], InvalidPayload)
-        amqp = self._runtime.app.amqp
-        queue = self.options.get("queue") or (None if self.options.get("exchange") else amqp.default_queue)
-        queue_name = getattr(queue, "name", queue) or self.options.get("routing_key")
+        queue_name = self._queue_name()
         body = self.message.body
         if not isinstance(body, tuple):
             raise ConfigurationError("tracking needs task_protocol = 2, which is Celery's default")
@@ -330,6 +366,8 @@ class Publication:
             result = self._runtime.recorder.enqueue(request)
         self._is_known = result is not None
         self._is_held_back = result is not None and result.held_back
+        if self._is_held_back:
+            self._runtime.look_at_the_time()
 
     def _record_next(
         self, start: StartRequest, origin: Origin, kept: bytes | None, running: Running | None

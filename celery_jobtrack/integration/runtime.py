@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.config import Settings
 from celery_jobtrack.errors import Disabled, SchemaMismatch, StoreUnavailable
+from celery_jobtrack.integration.alarm import Alarm
 from celery_jobtrack.integration.announced import Announced
 from celery_jobtrack.integration.canvas_groups import CanvasGroups
-from celery_jobtrack.integration.claiming import check_claims
+from celery_jobtrack.integration.claims import check_claims
 from celery_jobtrack.integration.identity import Identity
 from celery_jobtrack.integration.levels import AppLevels, Broker
 from celery_jobtrack.integration.lineage import Lineage
@@ -30,6 +31,7 @@ from celery_jobtrack.tracking.checker import Checker
 from celery_jobtrack.tracking.logs.job_logs import JobLogs
 from celery_jobtrack.tracking.recorder import Recorder
 from celery_jobtrack.tracking.spool import Spool
+from celery_jobtrack.tracking.timekeeper import Timekeeper
 from celery_jobtrack.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ class Runtime:
         self._breaker = Breaker()
         self.aside: Aside | None = None
         """Does what a worker's main process must not wait for; None where there is no such process."""
+        self.alarm: Alarm | None = None
+        """Calls whose time has come; None in a process that has not had to do with such jobs."""
         self._task_strategies: dict[str, tuple[TrackingStrategy, ...]] = {}
         self._runs_bodies = False
         self._eager = threading.local()
@@ -214,6 +218,9 @@ class Runtime:
 
     def close(self) -> None:
         """Let go of the store and of every thread."""
+        if self.alarm is not None:
+            self.alarm.stop()
+            self.alarm = None
         if self._ad_hoc is not None:
             self._ad_hoc.stop()
             self._ad_hoc = None
@@ -327,6 +334,22 @@ class Runtime:
         else:
             self.aside.put(work)
 
+    def look_at_the_time(self) -> None:
+        """A job waits that may be due soon: a worker's process sees to it, as others look less often."""
+        if not self._belongs_to_worker:
+            return
+        if self.alarm is None:
+            with self._lock:
+                if self.alarm is None:
+                    self.set_alarm(None)
+        if self.alarm is not None:
+            self.alarm.wake()
+
+    def set_alarm(self, at_least_every: float | None) -> None:
+        """Have this process call whose time has come; see ``Alarm``."""
+        self.alarm = Alarm("jobtrack-alarm", lambda: Timekeeper(self.tracker).tick(), at_least_every)
+        self.alarm.start()
+
     def worker(self) -> Worker:
         """Who runs a body here; a process that is no worker takes a lease of its own."""
         if not self.identity.is_set:
@@ -360,6 +383,7 @@ class Runtime:
             self._ad_hoc = None
             self.identity.forget()
         self.aside = None
+        self.alarm = None
         if self._spool is not None:
             self._spool.after_fork()
         if self._logs is not None:

@@ -14,7 +14,7 @@ from celery.utils import gen_unique_id
 
 from celery_jobtrack.errors import GroupNotSet
 from celery_jobtrack.integration.admission import admit
-from celery_jobtrack.integration.claiming import OPTION, OVERLAPS, check_given, claims_of
+from celery_jobtrack.integration.claims import OVERLAPS, claims_of
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags, group_id_of
 from celery_jobtrack.integration.result import TrackedEagerResult, TrackedResult
@@ -22,7 +22,7 @@ from celery_jobtrack.integration.running import INNER, current, running_of
 from celery_jobtrack.integration.runtime import Runtime
 from celery_jobtrack.integration.shown import show
 from celery_jobtrack.model.job import JobRecord, Progress
-from celery_jobtrack.model.lock import Claim, OnConflict
+from celery_jobtrack.model.lock import Claim, Kind, OnConflict
 from celery_jobtrack.model.requests import EnqueueRequest, Origin
 
 if TYPE_CHECKING:
@@ -59,6 +59,16 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
     """Whether jobs with the same arguments never run at once; an ``Overlap`` says more."""
     max_concurrent: Any = None
     """How many jobs run at once across all workers; a ``Limit`` says more."""
+    global_rate: Any = None
+    """How many jobs start in a time across all workers, as ``"100/m"``; a ``Limit`` says more."""
+    unique_for: Any = None
+    """For how many seconds from its dispatch on a job keeps others like it from being dispatched, at most."""
+    unique_until: Any = None
+    """``"end"``, or ``"start"``: until when it does."""
+    unique_key: Any = None
+    """What makes jobs alike, as ``Overlap.key``; None for the same arguments."""
+    run_late: bool = False
+    """Whether jobs run also when their ``deadline`` has passed."""
     writes_started: bool = False
     """Celery's ``track_started``, taken over (see ``bind``)."""
 
@@ -232,7 +242,7 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
             within=() if group_id is None else runtime.lineage.above(group_id),
             callback_of=given.callback_of,
             store_result=checked_store_result(own.get("store_result")),
-            claims=_eager_claims(self, args, kwargs, own.get(OPTION)),
+            claims=_eager_claims(self, args, kwargs, own),
         )
         shown_args, shown_kwargs = show(runtime.settings, args or (), kwargs or {}, task=self)
         origin = Origin(
@@ -256,10 +266,17 @@ def _overlap_first(key: str) -> tuple[bool, str]:
     return not key.startswith(f"{OVERLAPS}:"), key
 
 
-def _eager_claims(task: Any, args: Any, kwargs: Any, given: Any) -> tuple[Claim, ...]:
-    """What an eager job claims: nobody could wait for its turn, so a key that is taken is an error."""
-    claims = claims_of(task, task.name, args or (), kwargs or {}, check_given(given))
-    return tuple(replace(claim, on_conflict=OnConflict.RAISE) if claim.parks else claim for claim in claims)
+def _eager_claims(task: Any, args: Any, kwargs: Any, own: Mapping[str, Any]) -> tuple[Claim, ...]:
+    """What an eager job claims: nobody could wait for its turn, so a key that is taken is an error.
+
+    Rates are not kept: no worker is spared by that, and tests would be slow.
+    """
+    claims = claims_of(task, task.name, args or (), kwargs or {}, own)
+    return tuple(
+        replace(claim, on_conflict=OnConflict.RAISE) if claim.parks else claim
+        for claim in claims
+        if claim.kind is not Kind.RATE
+    )
 
 
 def gate(cls: type) -> None:

@@ -24,10 +24,11 @@ class EnqueueResult:
         created: Whether this call recorded it.
         held_back: Whether it is not to be published: it waits for its turn, or was skipped.
         events: What it caused: a member that is skipped at once may be its group's last.
+        called: Ids of parked jobs whose turn has come.
         superseded: Ids of parked jobs whose place this one took: they are to be ended.
     """
 
-    __slots__ = ("_job", "created", "events", "held_back", "superseded")
+    __slots__ = ("_job", "called", "created", "events", "held_back", "superseded")
 
     def __init__(
         self,
@@ -36,9 +37,11 @@ class EnqueueResult:
         created: bool,
         held_back: bool = False,
         events: tuple[EventRecord, ...] = (),
+        called: tuple[str, ...] = (),
         superseded: tuple[str, ...] = (),
     ) -> None:
         self._job = job
+        self.called = called
         self.created = created
         self.held_back = held_back
         self.events = events

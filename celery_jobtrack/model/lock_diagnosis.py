@@ -49,9 +49,9 @@ def fault_of_lock(lock: LockRecord, taken: int, waiting: int) -> Fault | None:
     if (lock.taken, lock.waiting) != (taken, waiting):
         text = f"counts {_places(lock.taken, lock.waiting)}, and has {_places(taken, waiting)}"
         return _of_lock(lock.key, text)
-    # Not if it merely has room: a limit that was raised counts from the next time that somebody leaves.
-    # Nor at a gate, which has no places.
-    if waiting and not taken and lock.limit:
+    # Not if it merely has room: who waits there may be due later, or be called chunk by chunk. Nor at a gate,
+    # which has no places.
+    if waiting and not taken and lock.limit and lock.due_at is None:
         return _of_lock(lock.key, "is free, and who waits for it was not called")
     return None
 

@@ -192,10 +192,12 @@ def park(job: JobRecord | None, origin: Origin, key: str, blocked_by: str | None
     return Move(applied=True, job=parked, refusal=Refusal.PARKED)
 
 
-def skip(job: JobRecord | None, origin: Origin, blocked_by: str | None, now: datetime) -> Move:
+def skip(
+    job: JobRecord | None, origin: Origin, reason: Reason, blocked_by: str | None, now: datetime
+) -> Move:
     """End a job because another one has a key that it needs."""
     ended = record(origin, JobState.SKIPPED, now) if job is None else _moved(job, JobState.SKIPPED)
-    ended = ended.evolve(reason=Reason.OVERLAP, blocked_by=blocked_by, finished_at=now)
+    ended = ended.evolve(reason=reason, blocked_by=blocked_by, finished_at=now)
     return Move(applied=True, job=ended, refusal=Refusal.OVERLAP, ends=True)
 
 

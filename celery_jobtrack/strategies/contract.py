@@ -105,7 +105,8 @@ class Store(TrackingStrategy):
         """Record that a job is about to be published, and count it into its group first.
 
         A new job that claims a key which is taken is held back: parked, or skipped, as its claim says.
-        One that is due later is not: who has the key then is decided at its start.
+        One that is due later is so only by keys that are kept from the dispatch on
+        (``Claim.from_dispatch``): who has another key then is decided at its start.
 
         Raises:
             Overlapping: A key is taken, and the claim says to raise; nothing is recorded.
@@ -336,6 +337,17 @@ class Store(TrackingStrategy):
     @abstractmethod
     def superseded_jobs(self, limit: int) -> Sequence[str]:
         """Ids of parked jobs in whose place a newer one waits: they are to be ended."""
+
+    @abstractmethod
+    def due_keys(self, before: datetime, limit: int) -> Sequence[tuple[str, datetime]]:
+        """Keys in whose lines somebody may be called by then as time passes, and when; the earliest first."""
+
+    @abstractmethod
+    def call_due(self, key: str) -> Sequence[str]:
+        """Call who may be called now that time has passed. Gives the ids; a key with more of them stays due.
+
+        Places that have run out are free then.
+        """
 
     @abstractmethod
     def locks(self, limit: int, cursor: str | None = None) -> Page:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from celery_jobtrack.model.explanation import LockExplanation, LockHolder
 from celery_jobtrack.model.halt import is_gate
-from celery_jobtrack.model.lock import Standing
+from celery_jobtrack.model.lock import Kind, Standing
 from celery_jobtrack.model.spans import span
 from celery_jobtrack.tracking.halted import Halted
 
@@ -120,7 +120,7 @@ class LockLines:
     # -- in words ----------------------------------------------------------------------------------
 
     def _said_of_place(self, job: JobRecord, key: _Key, mine: Place | None, position: int | None) -> str:
-        waits = f"waits for the lock {job.waits_for!r}"
+        waits = self._said_of_waiting(job, key)
         waiting = 0 if key.record is None else key.record.waiting
         if position is not None:
             return f"{waits}, number {position:,} of {max(position, waiting):,} in line"
@@ -136,6 +136,25 @@ class LockLines:
             return f"{waits}, and has its turn: it is about to be sent"
         return f"{waits}, where a newer job took its place: it is about to be skipped"
 
+    def _said_of_waiting(self, job: JobRecord, key: _Key) -> str:
+        kind = Kind.SLOTS if key.record is None else key.record.kind
+        if kind is Kind.CLOCK:
+            return "waits in the store until it is due" + self._said_of_time(job.eta)
+        if kind is Kind.RATE:
+            due_at = None if key.record is None else key.record.due_at
+            return f"waits for the rate {job.waits_for!r}, which lets one start" + self._said_of_time(due_at)
+        if kind is Kind.QUEUE:
+            return "waits for jobs with an earlier deadline to start"
+        if kind is Kind.GATE:
+            return f"waits at {job.waits_for!r}, which is paused"
+        return f"waits for the lock {job.waits_for!r}"
+
+    def _said_of_time(self, at: datetime | None) -> str:
+        if at is None:
+            return ""
+        seconds = (at - self._now).total_seconds()
+        return f" in {span(seconds)}" if seconds > 0 else " now"
+
     def _said_of_holders(self, key: _Key) -> Iterator[str]:
         for holder in key.holders:
             yield self._said_of_holder(holder)
@@ -144,7 +163,7 @@ class LockLines:
         elif key.more:
             # Some stores do not show who stands at a key without being recorded.
             yield "who has it is not recorded: run jobtrack doctor if that stays so"
-        elif not key.holders:
+        elif not key.holders and _is_lock(key.record):
             yield "nobody has it"
 
     def _said_of_holder(self, holder: LockHolder) -> str:
@@ -160,3 +179,8 @@ class LockLines:
             return f"{name} has it for {lasts}, and is {holder.state}"
         gone = "" if holder.is_worker_alive else ", which is gone: the checker will end it"
         return f"{name} has it for {lasts} on {holder.worker}{gone}"
+
+
+def _is_lock(record: LockRecord | None) -> bool:
+    """Whether it is one that somebody has while he runs."""
+    return record is None or record.kind in {Kind.SLOTS, Kind.UNIQUE}

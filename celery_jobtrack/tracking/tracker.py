@@ -75,15 +75,28 @@ class Tracker:
             self.announcer.announce(JobState.ENQUEUED, request.origin.task, lambda: result.job)
         elif result.held_back:
             self._after_holding_back(result, request.origin)
+        self.turns.call(result.called)
         return result
 
     def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
         """A chunk of jobs is about to be published; all of one group, or of none."""
+        if any(claim.from_dispatch for request in requests for claim in request.origin.claims):
+            return [self._enqueue_of_many(request) for request in requests]
         results = self._ask(self.store.enqueue_many, requests)
         for request, result in zip(requests, results, strict=True):
             if result.created:
                 self.announcer.announce(JobState.ENQUEUED, request.origin.task, partial(_job_of, result))
         return results
+
+    def _enqueue_of_many(self, request: EnqueueRequest) -> EnqueueResult:
+        """One of a chunk with keys that are taken at the dispatch: those are looked at one by one."""
+        result = self.enqueue(request)
+        if result.created:
+            return result
+        (again,) = self._ask(self.store.enqueue_many, [request])
+        if again.created:
+            self.announcer.announce(JobState.ENQUEUED, request.origin.task, partial(_job_of, again))
+        return again
 
     def start(self, request: StartRequest) -> StartResult:
         """A worker is about to run a job's body. A refusal that ends the job is told to Celery too."""

@@ -11,6 +11,7 @@ from celery_jobtrack.model.state import JobState, Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from celery_jobtrack.model.job import JobRecord
     from celery_jobtrack.tracking.tracker import Tracker
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ class Turns:
         result = store.unpark(job_id)
         if not result.applied or result.job is None:
             return False
+        if _has_expired(result.job):
+            return self._expire(result.job)
         message = store.message(job_id)
         if message is None:
             logger.error("job %s has its turn and cannot be published: its message was not kept", job_id)
@@ -59,6 +62,16 @@ class Turns:
         except Exception:  # the broker's: the job is queued, and its message is missing
             logger.exception("job %s has its turn; its message will be sent when the broker takes it", job_id)
         return True
+
+    def _expire(self, job: JobRecord) -> bool:
+        """End a job whose turn has come too late; a worker would do no more."""
+        request = SettleRequest(
+            origin=Origin(job_id=job.id, task=job.task),
+            state=JobState.REVOKED,
+            reason=Reason.EXPIRED,
+            record_unknown=False,
+        )
+        return self._tracker.settle(request, tell=True).applied
 
     def _skip(self, job_id: str) -> bool:
         job = self._tracker.store.job(job_id)
@@ -72,3 +85,8 @@ class Turns:
             record_unknown=False,
         )
         return self._tracker.settle(request, tell=True).applied
+
+
+def _has_expired(job: JobRecord) -> bool:
+    # By the store's clock: "published" is the moment at which it left the line.
+    return job.expires_at is not None and job.published_at is not None and job.expires_at < job.published_at

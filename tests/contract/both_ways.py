@@ -13,9 +13,10 @@ from celery_jobtrack.errors import JobTrackError
 from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.callback import Callback
 from celery_jobtrack.model.job import ErrorInfo, Progress
-from celery_jobtrack.model.lock import Claim, OnConflict
+from celery_jobtrack.model.lock import Claim, Kind, OnConflict
 from celery_jobtrack.model.requests import EnqueueRequest, GroupQuery, RedriveRequest, RequeueRequest
 from celery_jobtrack.model.state import CallbackKind, JobState, Outcome, Reason
+from celery_jobtrack.strategies.row import locking
 from celery_jobtrack.testing import steps
 
 if TYPE_CHECKING:
@@ -49,7 +50,17 @@ ERRORS = [
     ErrorInfo(type="Boom", message=""),
 ]
 OUTCOMES = [*[Outcome.SUCCESS] * 6, Outcome.FAILURE, Outcome.REVOKED, Outcome.SKIPPED, Outcome.REQUEUED]
-KEYS = ["", "report", "Report", "Größe "]
+SLOTS = ["", "report", "Report", "Größe "]
+TIMED = {
+    "unique": Kind.UNIQUE,
+    "queue": Kind.QUEUE,
+    "rate": Kind.RATE,
+    "clock": Kind.CLOCK,
+    "gate": Kind.GATE,
+}
+KEYS = [*SLOTS, *TIMED]
+GATE = Claim(key="gate", kind=Kind.GATE, until_start=True)
+"""What a worker asks for beside what a job claims."""
 
 
 class BothWays:
@@ -61,10 +72,18 @@ class BothWays:
         clock: Of both.
         seed: Of the run.
         keyed: How many of the jobs claim keys.
+        timed: How many of these claim keys whose lines time moves.
     """
 
     def __init__(
-        self, plain: SqlStore, general: SqlStore, clock: Clock, seed: int, *, keyed: float = 0.3
+        self,
+        plain: SqlStore,
+        general: SqlStore,
+        clock: Clock,
+        seed: int,
+        *,
+        keyed: float = 0.3,
+        timed: float = 0.0,
     ) -> None:
         assert plain._plain is not None
         assert general._plain is None
@@ -72,7 +91,8 @@ class BothWays:
         self.clock = clock
         self.random = Random(seed)
         self.begin = plain.now()
-        self.keyed = keyed
+        self.keyed, self.timed = keyed, timed
+        self.keys = KEYS if timed else SLOTS
         self.written = self.written_keyed = self.tallied = 0
         self.jobs: list[tuple[str, dict[str, Any]]] = []
         self.tokens: list[tuple[str, str, dict[str, Any]]] = []
@@ -86,7 +106,7 @@ class BothWays:
     def _make_locks(self) -> None:
         """Fences go by the clock of the server; both stores begin with the same."""
         for store in self.stores:
-            for key in KEYS:
+            for key in self.keys:
                 about = {"claims": (Claim(key=key),)}
                 steps.enqueue(store, f"first-{key}", **about)
                 assert steps.start(store, f"first-{key}", f"first-{key}", **about).admitted
@@ -122,6 +142,8 @@ class BothWays:
             (self.unpark, 3),
             (self.end_superseded, 1),
             (self.change_lock, 1),
+            (self.call_due, 3 if self.timed else 0),
+            (self.change_gate, 1 if self.timed else 0),
             (self.look, 2),
         ]
         operate, weights = zip(*choices, strict=True)
@@ -240,14 +262,35 @@ class BothWays:
 
     def _claims(self) -> tuple[Claim, ...]:
         pick = self.random
-        return tuple(
-            Claim(
-                key=key,
-                limit=pick.choice([1, 1, 2, 3]),
-                on_conflict=pick.choice(list(OnConflict)),
-                across_retries=pick.random() < 0.6,
-            )
-            for key in pick.sample(KEYS, pick.choice([1, 1, 1, 1, 2]))
+        claims = [self._claim(key) for key in pick.sample(SLOTS, pick.choice([1, 1, 1, 1, 2]))]
+        if not self.timed:
+            return tuple(claims)
+        if pick.random() < self.timed:
+            key = pick.choice(list(TIMED))
+            return *claims[: pick.choice([0, 1])], self._timed_claim(key, TIMED[key])
+        # Sometimes of a key of which the code says another kind than before.
+        kind = pick.choice([*[Kind.SLOTS] * 8, Kind.UNIQUE, Kind.RATE])
+        return (self._timed_claim(pick.choice(SLOTS), kind),) if pick.random() < 0.3 else tuple(claims)
+
+    def _claim(self, key: str) -> Claim:
+        pick = self.random
+        return Claim(
+            key=key,
+            limit=pick.choice([1, 1, 2, 3]),
+            on_conflict=pick.choice(list(OnConflict)),
+            across_retries=pick.random() < 0.6,
+        )
+
+    def _timed_claim(self, key: str, kind: Kind) -> Claim:
+        pick = self.random
+        at = self.begin + timedelta(seconds=self.clock.offset() + pick.choice([-2.5, 2.5, 8.5]) * TICK)
+        return replace(
+            self._claim(key),
+            kind=kind,
+            until_start=kind in {Kind.QUEUE, Kind.CLOCK, Kind.GATE} or pick.random() < 0.2,
+            lease=3.5 * TICK if pick.random() < 0.5 else None,
+            interval=2.3 * TICK if kind is Kind.RATE else None,
+            at=at if kind in {Kind.QUEUE, Kind.CLOCK} else None,
         )
 
     def start(self) -> None:
@@ -257,6 +300,8 @@ class BothWays:
             job_id, about = self._job()
             token = f"token-{len(self.tokens)}"
             about = {**about, "retries": self.random.choice([0, 0, 0, 1, 2])}
+            if self.timed and self.random.random() < 0.1:
+                about["claims"] = (*about.get("claims", ()), GATE)
             self.tokens.append((token, job_id, about))
         worker = self.random.choice([steps.WORKER, steps.OTHER_WORKER])
         self.both(lambda store: steps.start(store, job_id, token, worker=worker, **about))
@@ -317,11 +362,22 @@ class BothWays:
             )
 
     def change_lock(self) -> None:
-        key = self.random.choice(KEYS)
+        key = self.random.choice(self.keys)
         self.both(lambda store: store.release_lock(key))
 
+    def call_due(self) -> None:
+        now = self.begin + timedelta(seconds=self.clock.offset() + TICK / 2)
+        due = [key for key, _ in self.stores[0].due_keys(now, 10)]
+        self.both(lambda store: store.due_keys(now, 10))
+        for key in due or [self.random.choice(self.keys)]:
+            self.both(lambda store, key=key: store.call_due(key))
+
+    def change_gate(self) -> None:
+        change = self.random.choice([locking.close_gate, locking.open_gate])
+        self.both(lambda store: store._run(lambda rows: change(rows, GATE.key)))
+
     def look(self) -> None:
-        key = self.random.choice(KEYS)
+        key = self.random.choice(self.keys)
         self.both(lambda store: store.lock(key))
         self.both(lambda store: store.places(key, 100))
         self.both(lambda store: store.locks(2))

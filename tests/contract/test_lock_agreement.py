@@ -62,9 +62,10 @@ def some_job(chance: Random) -> Any:
 class Shop:
     """One store, and what its publishers and workers do there."""
 
-    def __init__(self, store: Store, jobs: list[Any]) -> None:
+    def __init__(self, store: Store, jobs: list[Any], keys: list[str]) -> None:
         self.store = store
         self.jobs = jobs
+        self.keys = keys
         self.begin = store.now()
         self.tokens: list[tuple[str, str]] = []
         self.fences: dict[str, int] = {}
@@ -76,12 +77,13 @@ class Shop:
         for name, field in (("expires_in", "expires_at"), ("eta_in", "eta")):
             if name in about:
                 about[field] = self.begin + timedelta(seconds=about.pop(name))
-        return about | {
-            "claims": tuple(
-                Claim(key=key, on_conflict=conflict, limit=limit, across_retries=across)
-                for key, (conflict, limit, across) in claims.items()
-            )
-        }
+        return about | {"claims": self.claims(claims)}
+
+    def claims(self, picked: Any) -> tuple[Claim, ...]:
+        return tuple(
+            Claim(key=key, on_conflict=conflict, limit=limit, across_retries=across)
+            for key, (conflict, limit, across) in picked.items()
+        )
 
     def do(self, name: str, pick: int) -> Any:
         """Do it, and say what came of it in words that are the same for every store."""
@@ -124,7 +126,7 @@ class Shop:
         if name == "supersede":
             return [self._supersede(its) for its in sorted(self.store.superseded_jobs(10))]
         if name == "release":
-            return self._release(KEYS[pick % len(KEYS)])
+            return self._release(self.keys[pick % len(self.keys)])
         if self.store.job(job_id) is None:
             return None
         if name == "cancel":
@@ -184,7 +186,7 @@ class Shop:
                     job.published_at is None, job.finished_at is None, job.generation,
                 )  # fmt: skip
         locks = {}
-        for key in KEYS:
+        for key in self.keys:
             lock, places = self.store.lock(key), self.store.places(key, 50)
             taken = sorted(
                 (p.job_id, p.standing, p.fence is None, p.across_retries) for p in places if p.takes
@@ -216,7 +218,7 @@ def test_locks_agree_with_those_in_memory(backend: Backend) -> None:
         chance, clock = Random(seed), Clock()
         jobs = [some_job(chance) for _ in range(JOBS)]
         with backend.fresh(clock) as store:
-            here, there = Shop(store, jobs), Shop(MemoryStore(clock=clock.time), jobs)
+            here, there = (Shop(its, jobs, KEYS) for its in (store, MemoryStore(clock=clock.time)))
             for step in range(STEPS):
                 (name,) = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
                 pick = chance.randrange(JOBS)

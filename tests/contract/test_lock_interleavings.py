@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from celery_jobtrack.model.lock import Claim, OnConflict, Standing
+from celery_jobtrack.model.lock import Claim, Kind, OnConflict, Standing
 from celery_jobtrack.model.requests import Refusal
-from celery_jobtrack.model.state import JobState
+from celery_jobtrack.model.state import JobState, Reason
 from celery_jobtrack.testing import Clock, steps
 from tests.contract.backends import ROW_NAMES
 from tests.contract.interleaving import interleave
@@ -22,13 +22,20 @@ if TYPE_CHECKING:
 KEY = "k"
 WAIT: dict[str, Any] = {"claims": (Claim(key=KEY),)}
 LATEST: dict[str, Any] = {"claims": (Claim(key=KEY, on_conflict=OnConflict.LATEST),)}
+RATE: dict[str, Any] = {"claims": (Claim(key=KEY, kind=Kind.RATE, interval=10.0),)}
+UNIQUE: dict[str, Any] = {"claims": (Claim(key=KEY, kind=Kind.UNIQUE, on_conflict=OnConflict.SKIP),)}
 
 pytestmark = pytest.mark.parametrize("backend", ROW_NAMES, indirect=True)
 
 
 @pytest.fixture
-def store(backend: Backend) -> Iterator[RowStore]:
-    with backend.fresh(Clock()) as store:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(backend: Backend, clock: Clock) -> Iterator[RowStore]:
+    with backend.fresh(clock) as store:
         yield store
 
 
@@ -178,3 +185,98 @@ def test_key_that_is_pruned_while_somebody_takes_it_is_there(store):
     )
     assert (started.admitted, pruned) == (True, 0)
     assert standings(store) == {"b": Standing.HOLDING}
+
+
+def test_two_who_call_a_due_key_call_once(store, clock):
+    hold(store, about=RATE)
+    steps.enqueue(store, "b", **RATE)
+    steps.enqueue(store, "c", **RATE)
+    clock.advance(10)
+    one, other = interleave(store, lambda: store.call_due(KEY), lambda: store.call_due(KEY))
+    assert (tuple(one), tuple(other)) == (("b",), ())
+    found = {place.job_id: place.standing for place in store.places(KEY, 100)}
+    assert found == {"b": Standing.CALLED, "c": Standing.WAITING}
+    lock = store.lock(KEY)
+    assert lock is not None
+    assert (lock.taken, lock.waiting) == (1, 1)
+
+
+def test_start_that_comes_while_a_rate_is_called_stands_in_line_and_one_is_called(store, clock, beside):
+    # Dispatched before there was a line.
+    steps.enqueue(store, "b", **RATE)
+    hold(store, about=RATE)
+    steps.enqueue(store, "c", **RATE)
+    clock.advance(10)
+    called, started = beside(
+        lambda: tuple(store.call_due(KEY)), lambda: steps.start(store, "b", "tb", **RATE)
+    )
+    # Nobody overtakes who waits; but in line it stands before the other, who was dispatched later.
+    assert started.refusal is Refusal.PARKED
+    (first,) = (*called, *started.called)
+    assert first == ("c" if called else "b")
+    (waits,) = {"b", "c"} - {first}
+    assert standings(store) == {first: Standing.CALLED, waits: Standing.WAITING}
+
+
+def test_start_by_a_rate_beside_another_passes_one(store, clock):
+    for name in "bc":
+        steps.enqueue(store, name, **RATE)
+    hold(store, about=RATE)
+    clock.advance(10)
+    one, other = interleave(
+        store, lambda: steps.start(store, "b", "tb", **RATE), lambda: steps.start(store, "c", "tc", **RATE)
+    )
+    assert (one.refusal, other.refusal) == (None, Refusal.PARKED)
+    found = {place.job_id: place.standing for place in store.places(KEY, 100)}
+    assert found == {"c": Standing.WAITING}
+    lock = store.lock(KEY)
+    assert lock is not None
+    assert lock.due_at is not None
+
+
+def test_called_job_starts_while_the_key_is_called_again(store, clock, beside):
+    hold(store, about=RATE)
+    for name in "bc":
+        steps.enqueue(store, name, **RATE)
+    clock.advance(10)
+    assert tuple(store.call_due(KEY)) == ("b",)
+    store.unpark("b")
+    called, started = beside(
+        lambda: tuple(store.call_due(KEY)), lambda: steps.start(store, "b", "tb", **RATE)
+    )
+    # The rate that b passes is not there for c as well.
+    assert (called, started.admitted, started.called) == ((), True, ())
+    found = {place.job_id: place.standing for place in store.places(KEY, 100)}
+    assert found == {"c": Standing.WAITING}
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_two_dispatches_with_one_unique_key_queue_one(store, known):
+    if known:
+        hold(store, about=UNIQUE)
+        steps.finish(store, "a", "ta", **UNIQUE)
+    one, other = interleave(
+        store, lambda: steps.enqueue(store, "b", **UNIQUE), lambda: steps.enqueue(store, "c", **UNIQUE)
+    )
+    assert (one.held_back, other.held_back) == (False, True)
+    jobs = [steps.the_job(store, name) for name in "bc"]
+    assert [(job.state, job.reason) for job in jobs] == [
+        (JobState.ENQUEUED, None),
+        (JobState.SKIPPED, Reason.DUPLICATE),
+    ]
+    assert jobs[1].blocked_by == "b"
+    assert standings(store) == {"b": Standing.HOLDING}
+
+
+def test_place_that_runs_out_while_its_job_ends_is_given_once(store, clock, beside):
+    leased: dict[str, Any] = {"claims": (Claim(key=KEY, lease=60.0),)}
+    hold(store, about=leased)
+    for name in "bc":
+        steps.enqueue(store, name, **leased)
+    clock.advance(61)
+    called, ended = beside(
+        lambda: tuple(store.call_due(KEY)), lambda: steps.finish(store, "a", "ta", **leased)
+    )
+    assert ended.applied
+    assert [*called, *ended.called] == ["b"]
+    assert standings(store) == {"b": Standing.CALLED, "c": Standing.WAITING}

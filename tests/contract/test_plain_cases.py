@@ -77,6 +77,13 @@ def test_random_runs_with_keys_write_the_same_rows_both_ways(stores, clock, seed
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_random_runs_with_lines_that_time_moves_write_the_same_rows_both_ways(stores, clock, seed):
+    run = BothWays(*stores, clock, seed, keyed=0.9, timed=0.5)
+    while run.written_keyed < 3:
+        run.run(OPERATIONS)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_random_runs_with_tallies_write_the_same_rows_both_ways(stores, clock, seed):
     tally_early(stores[0])
     run = BothWays(*stores, clock, seed)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from celery_jobtrack.model.lock import Claim, Standing
+from celery_jobtrack.model.lock import Claim, Kind, OnConflict, Standing
 from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.strategies.row import locking
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.servers.postgresql import PostgreSQL
 
 KEY = "k"
+GATE = Claim(key="gate", kind=Kind.GATE, until_start=True)
 CLAIM: dict[str, Any] = {"claims": (Claim(key=KEY),)}
 
 
@@ -31,9 +32,14 @@ def claims_url(postgresql_server: PostgreSQL) -> str:
 
 
 @pytest.fixture
-def store(request, claims_url: str) -> Iterator[SqlStore]:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(request, claims_url: str, clock: Clock) -> Iterator[SqlStore]:
     number = abs(hash(request.node.nodeid)) % 10**9
-    store = SqlStore(claims_url, namespace=f"c{number}", clock_offset=Clock().offset)
+    store = SqlStore(claims_url, namespace=f"c{number}", clock_offset=clock.offset)
     store.open()
     yield store
     store.close()
@@ -224,3 +230,86 @@ def test_end_leaves_keys_that_only_an_earlier_attempt_claimed(store):
     assert [place.standing for place in store.places("other", 10)] == [Standing.HOLDING]
     assert steps.finish(store, "a", "t2", retries=1, **CLAIM).applied
     assert (standings(store), store.places("other", 10)) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        Claim(key=KEY, lease=60.0),
+        Claim(key=KEY, until_start=True),
+        Claim(key=KEY, kind=Kind.UNIQUE, on_conflict=OnConflict.SKIP),
+        Claim(key=KEY, kind=Kind.RATE, interval=10.0),
+        Claim(key=KEY, kind=Kind.GATE, until_start=True),
+    ],
+)
+def test_start_is_not_plain_where_time_or_people_decide(store, claim):
+    about = {"claims": (claim,)}
+    steps.enqueue(store, "a", **about)
+    assert not plainly(store, lambda: steps.start(store, "a", "ta", **about))
+    assert steps.start(store, "a", "ta", **about).admitted
+
+
+def test_start_at_a_key_that_was_about_something_else_is_not_plain(store):
+    rate: dict[str, Any] = {"claims": (Claim(key=KEY, kind=Kind.RATE, interval=10.0, limit=5),)}
+    assert steps.start(store, "other", "t0", **rate).admitted
+    steps.enqueue(store, "a", **CLAIM)
+    assert not plainly(store, lambda: steps.start(store, "a", "ta", **CLAIM))
+    assert steps.start(store, "a", "ta", **CLAIM).admitted
+    lock = store.lock(KEY)
+    assert lock is not None
+    assert (lock.kind, lock.limit, lock.interval) == (Kind.SLOTS, 1, None)
+
+
+@pytest.mark.parametrize("about", [{}, CLAIM])
+def test_start_gives_up_the_place_at_which_the_job_was_parked(store, about):
+    """Its message says nothing of that key: whoever started it asked for it."""
+    store._run(lambda rows: locking.close_gate(rows, GATE.key))
+    steps.enqueue(store, "a", **about)
+    beside = {"claims": (*about.get("claims", ()), GATE)}
+    assert steps.start(store, "a", "t1", **beside).refusal is Refusal.PARKED
+    assert list(store._run(lambda rows: locking.open_gate(rows, GATE.key))) == ["a"]
+    assert store.unpark("a").applied
+    assert not plainly(store, lambda: steps.start(store, "a", "t2", **about))
+    assert steps.start(store, "a", "t2", **about).admitted
+    assert store.places(GATE.key, 10) == []
+    gate = store.lock(GATE.key)
+    assert gate is not None
+    assert gate.is_idle
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        Claim(key=KEY, lease=60.0),
+        Claim(key=KEY, kind=Kind.UNIQUE, on_conflict=OnConflict.SKIP, lease=60.0),
+    ],
+)
+def test_end_of_a_job_with_one_timed_place_is_plain(store, claim):
+    about = {"claims": (claim,)}
+    steps.enqueue(store, "a", **about)
+    assert steps.start(store, "a", "ta", **about).admitted
+    results = []
+    assert plainly(store, lambda: results.append(steps.finish(store, "a", "ta", **about)))
+    assert [result.applied for result in results] == [True]
+    assert (standings(store), counts(store)) == ({}, (0, 0))
+
+
+def test_end_after_the_lease_takes_nothing_from_who_has_the_place_now(store, clock):
+    about: dict[str, Any] = {"claims": (Claim(key=KEY, lease=60.0),)}
+    for name in "ab":
+        assert steps.start(store, name, f"t{name}", **about).admitted
+        clock.advance(61)
+    assert steps.finish(store, "a", "ta", **about).applied
+    assert (standings(store), counts(store)) == ({"b": Standing.HOLDING}, (1, 0))
+
+
+@pytest.mark.parametrize("kind", [Kind.RATE, Kind.GATE])
+def test_end_of_a_job_that_kept_no_place_asks_for_none(store, monkeypatch, kind):
+    about: dict[str, Any] = {"claims": (Claim(key=KEY, kind=kind, interval=10.0, until_start=True),)}
+    assert steps.start(store, "a", "ta", **about).admitted
+
+    def asked(*_: Any) -> None:
+        raise AssertionError("a statement was tried that can write nothing")
+
+    monkeypatch.setattr(store, "_written", asked)
+    assert steps.finish(store, "a", "ta", **about).applied

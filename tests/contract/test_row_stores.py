@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +11,9 @@ from sqlalchemy import update
 from celery_jobtrack.model import moves
 from celery_jobtrack.model.event import Cause
 from celery_jobtrack.model.group import Totals
+from celery_jobtrack.model.lock import UNLIMITED, Kind, Place, Standing
 from celery_jobtrack.model.state import EventKind, GroupState, JobState
-from celery_jobtrack.strategies.row import Conflict
+from celery_jobtrack.strategies.row import Conflict, locking
 from celery_jobtrack.testing import Clock, steps
 from celery_jobtrack.testing.threads import Crowd
 from tests.contract.backends import ROW_NAMES
@@ -240,3 +242,43 @@ def test_transaction_reads_one_time(store, clock):
     with store.transaction() as rows:
         first = rows.now()
         assert rows.now() == first
+
+
+@rows
+def test_closed_gate_is_not_pruned(store, clock):
+    with store.transaction() as rows:
+        locking.close_gate(rows, "gate")
+    clock.advance(7200)
+    assert store.prune_locks(store.now() - timedelta(hours=1), 10) == 0
+    with store.transaction() as rows:
+        locking.open_gate(rows, "gate")
+    clock.advance(7200)
+    assert store.prune_locks(store.now() - timedelta(hours=1), 10) == 1
+
+
+@rows
+def test_keys_and_places_come_back_as_they_were_written(store):
+    with store.transaction() as rows:
+        before = rows.lock("k")
+        moment = rows.now() + timedelta(microseconds=1)
+        after = before.evolve(
+            kind=Kind.RATE, limit=UNLIMITED, interval=1 / 3, next_at=moment, due_at=moment + timedelta(days=1)
+        )
+        rows.update_lock(before, after)
+        place = Place(
+            key="k",
+            job_id="a",
+            standing=Standing.HOLDING,
+            since=moment,
+            recorded_at=moment,
+            until_start=True,
+            until=moment + timedelta(seconds=60),
+        )
+        rows.put_place(place)
+        endless = place.evolve(job_id="b", until_start=False, until=None)
+        rows.put_place(place.evolve(job_id="b"))
+        rows.put_place(endless)
+    assert store.lock("k") == after
+    assert list(store.places("k", 10)) == [place, endless]
+    assert store.due_keys(after.due_at, 10) == [("k", after.due_at)]
+    assert store.due_keys(after.due_at - timedelta(microseconds=1), 10) == []

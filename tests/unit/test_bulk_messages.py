@@ -28,7 +28,9 @@ class Wire:
 
     def __init__(self, url, **conf):
         self.app = Celery("wire", broker=url, set_as_current=False)
-        self.app.conf.update(jobtrack_strategy="memory://", task_ignore_result=True, **conf)
+        self.app.conf.update(
+            jobtrack_strategy="memory://", task_ignore_result=True, jobtrack_park_after=None, **conf
+        )
         self.jobtrack = JobTrack(self.app)
         self.client = redis.Redis.from_url(url)
 

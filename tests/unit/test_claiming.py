@@ -7,7 +7,7 @@ from celery import Celery
 
 from celery_jobtrack import JobTrack, Limit, Overlap, TrackableTask
 from celery_jobtrack.errors import ConfigurationError, InvalidPayload, Overlapping
-from celery_jobtrack.integration.claiming import claims_of
+from celery_jobtrack.integration.claims import claims_of
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.model.lock import Claim, OnConflict
 
@@ -34,7 +34,8 @@ def _task(app, body=report, **declared):
 
 
 def _keys(task, *args, given=None, **kwargs):
-    return [claim.key for claim in claims_of(task, task.name, args, kwargs, given)]
+    options = {} if given is None else {"without_overlapping": given}
+    return [claim.key for claim in claims_of(task, task.name, args, kwargs, options)]
 
 
 def test_task_that_declares_nothing_claims_nothing(app):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from celery_jobtrack.model.lock import Claim, OnConflict
+from celery_jobtrack.model.lock import Claim, Kind, OnConflict
 from celery_jobtrack.testing.steps import enqueue, finish, start
 from tests.unit.cli_fixtures import LONG_ID, new_shop
 
@@ -75,6 +75,16 @@ def test_release_takes_the_key_away_and_says_from_whom(shop):
     assert shop.lines("locks", "--release", KEY) == ["The key was taken away from a."]
     assert shop.lines("locks", "--release", KEY) == ["Nobody had the key; nothing was changed."]
     assert start(shop.store, "b", "tb", claims=CLAIMS).admitted
+
+
+def test_locks_says_when_the_next_of_a_line_is_due(shop):
+    claims = (Claim(key="starts:shop.mail", kind=Kind.RATE, interval=3600.0),)
+    start(shop.store, "a", "ta", claims=claims)
+    enqueue(shop.store, "b", claims=claims)
+    head, line = shop.lines("locks", columns=200)
+    assert "DUE" in head
+    assert "in 59 min" in line or "in 1 h" in line
+    assert shop.json("locks")["items"][0]["kind"] == "rate"
 
 
 def test_job_says_for_which_lock_it_waits(shop):

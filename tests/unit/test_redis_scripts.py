@@ -15,6 +15,8 @@ PARTS = {
     "jobs",
     "attempts",
     "lines",
+    "timed",
+    "gates",
     "locks",
     "standing",
     "groups",

@@ -10,7 +10,7 @@ from celery_jobtrack.errors import UnknownGroup
 from celery_jobtrack.model.callback import Callback
 from celery_jobtrack.model.group import GROUP_TASK
 from celery_jobtrack.model.job import ErrorInfo, Progress
-from celery_jobtrack.model.lock import Claim
+from celery_jobtrack.model.lock import Claim, Kind
 from celery_jobtrack.model.requests import (
     EnqueueRequest,
     FinishRequest,
@@ -426,6 +426,39 @@ def test_parked_job_that_stands_in_no_line_sends_to_the_doctor(world):
     assert the_only(world).said.startswith(
         "waits for the lock 'k', and is not in its line: run jobtrack doctor"
     )
+
+
+@pytest.mark.parametrize(
+    ("claim", "more", "said"),
+    [
+        (
+            {"key": "starts:x", "kind": Kind.RATE, "interval": 90.0},
+            {},
+            "waits for the rate 'starts:x', which lets one start in 1 min 30 s, number 1 of 1 in line",
+        ),
+        (
+            {"key": "deadline:q", "kind": Kind.QUEUE, "until_start": True},
+            {},
+            "waits for jobs with an earlier deadline to start, number 1 of 1 in line",
+        ),
+        (
+            {"key": "clock:x", "kind": Kind.CLOCK, "until_start": True},
+            {"eta": timedelta(hours=3)},
+            "waits in the store until it is due in 3 h, number 1 of 1 in line",
+        ),
+    ],
+)
+def test_member_that_waits_for_its_time_says_for_which(world, claim, more, said):
+    world.group()
+    later = world.store.now() + timedelta(hours=3)
+    moment = {} if claim["kind"] is Kind.RATE else {"at": later}
+    claims = (Claim(**claim, **moment),)
+    if claim["kind"] is Kind.RATE:
+        world.start("has", claims=claims)
+    elif claim["kind"] is Kind.QUEUE:
+        world.enqueue("has", claims=claims)
+    world.enqueue("j", group_id="g", claims=claims, **dict.fromkeys(more, later))
+    assert the_only(world).said.startswith(said)
 
 
 def test_parked_job_that_has_left_its_line_meanwhile_is_no_fault(world, monkeypatch):

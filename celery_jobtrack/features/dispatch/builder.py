@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import QueueNotFound
 
 from celery_jobtrack.config import check_seconds
 from celery_jobtrack.errors import InvalidPayload, UnknownQueue
-from celery_jobtrack.integration.claiming import check_given
+from celery_jobtrack.integration.claims import check_given, check_unique
+from celery_jobtrack.integration.given_time import given_deadline, given_time
 from celery_jobtrack.integration.levels import HIGHEST, Broker, native
 from celery_jobtrack.model.names import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime, timedelta
 
     from celery_jobtrack.integration.result import TrackedResult
 
@@ -52,7 +53,7 @@ class PendingDispatch:
         Raises:
             InvalidPayload: It is none of these.
         """
-        return self._with(eta=_moment(when, self.task.app))
+        return self._with(eta=given_time(when, self.task.app))
 
     def delay_for(self, seconds: float | timedelta) -> PendingDispatch:
         """Run it after so many seconds."""
@@ -91,6 +92,38 @@ class PendingDispatch:
         """
         return self._with(without_overlapping=check_given(overlap))
 
+    def unique_for(
+        self, seconds: float | timedelta | None, *, until: str = "end", key: Any = None
+    ) -> PendingDispatch:
+        """Skip it if another job like it is queued or runs, whatever its task says.
+
+        Args:
+            seconds: For how long it keeps others away at most, from its dispatch on; None: however long it
+                takes.
+            until: ``"end"``, or ``"start"`` to let the next one be queued while this one runs.
+            key: What makes jobs alike: a template over the task's arguments, or a function of them. None for
+                all arguments.
+
+        Raises:
+            InvalidPayload: One is none of these.
+        """
+        unique = check_unique(seconds, until, key)
+        return self._with(unique_for=unique.seconds, unique_until=unique.until, unique_key=unique.key)
+
+    def deadline(
+        self, when: datetime | timedelta | float | str, *, run_late: bool = False
+    ) -> PendingDispatch:
+        """Have it started by then: jobs with a deadline go earliest deadline first.
+
+        Args:
+            when: As for ``at``, or a ``timedelta`` from now.
+            run_late: Whether it runs also when that has passed; otherwise it ends as ``REVOKED(expired)``.
+
+        Raises:
+            InvalidPayload: It is none of these, or it has passed.
+        """
+        return self._with(deadline=given_deadline(when, self.task.app), run_late=run_late)
+
     def dispatch(self) -> TrackedResult:
         """Record the job and send it.
 
@@ -114,16 +147,3 @@ class PendingDispatch:
 
     def _with(self, **options: Any) -> PendingDispatch:
         return replace(self, options={**self.options, **options})
-
-
-def _moment(when: Any, app: Any) -> datetime:
-    if isinstance(when, bool) or not isinstance(when, (datetime, int, float, str)):
-        raise InvalidPayload(f"a time is a datetime, an ISO 8601 string or seconds since 1970, not {when!r}")
-    try:
-        if isinstance(when, str):
-            when = datetime.fromisoformat(when.replace("Z", "+00:00"))
-        if isinstance(when, datetime):
-            return when if when.tzinfo else when.replace(tzinfo=app.timezone)
-        return datetime.fromtimestamp(when, timezone.utc)
-    except (ValueError, OverflowError, OSError) as error:
-        raise InvalidPayload(f"{when!r} is not a time: {error}; write 2026-12-31 10:00:00") from error

@@ -16,6 +16,7 @@ class Account:
     sent: int = 0
     known: int = 0
     not_sent: int = 0
+    held_back: int = 0
     uncertain: int = 0
 
     def read(self) -> int:
@@ -24,12 +25,13 @@ class Account:
         self.not_sent += 1
         return self.total - 1
 
-    def count(self, *, sent: int = 0, known: int = 0, uncertain: int = 0) -> None:
+    def count(self, *, sent: int = 0, known: int = 0, held_back: int = 0, uncertain: int = 0) -> None:
         """Something has become of some that were read."""
         self.sent += sent
         self.known += known
+        self.held_back += held_back
         self.uncertain += uncertain
-        self.not_sent -= sent + known + uncertain
+        self.not_sent -= sent + known + held_back + uncertain
 
     def report(self) -> Dispatched:
         """As it is at this moment."""
@@ -38,6 +40,7 @@ class Account:
             sent=self.sent,
             known=self.known,
             not_sent=self.not_sent,
+            held_back=self.held_back,
             uncertain=self.uncertain,
             group_id=self.group_id,
         )

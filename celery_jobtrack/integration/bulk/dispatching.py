@@ -175,8 +175,8 @@ class BulkDispatch:
         return _Read(parcels)
 
     def _dispatch(self, parcels: list[Parcel]) -> None:
-        new = self._recording.record(parcels)
-        self._account.count(known=len(parcels) - len(new))
+        new, held_back = self._recording.record(parcels)
+        self._account.count(known=len(parcels) - len(new) - held_back, held_back=held_back)
         if not new:
             return
         handed = self._broker.hand_over(new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from celery_jobtrack.integration.bulk.parcel import OfRun
 from celery_jobtrack.integration.described import describe
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from celery_jobtrack.integration.bulk.packing import Packer
     from celery_jobtrack.integration.bulk.parcel import Parcel
     from celery_jobtrack.integration.runtime import Runtime
+
+
+class Recorded(NamedTuple):
+    """What is to be sent of a chunk, and how many wait in the store or were skipped."""
+
+    new: Sequence[Parcel]
+    held_back: int
 
 
 class Recording:
@@ -32,8 +39,8 @@ class Recording:
         self._is_kept = False
         """Whether anything went into the spool, so that the store may not know of it yet."""
 
-    def record(self, parcels: Sequence[Parcel]) -> Sequence[Parcel]:
-        """Record a chunk of one group, or of none; give what is to be sent.
+    def record(self, parcels: Sequence[Parcel]) -> Recorded:
+        """Record a chunk of one group, or of none.
 
         Raises:
             UnknownGroup, GroupCancelled, GroupCompleted: The group takes no members.
@@ -46,7 +53,7 @@ class Recording:
         except StrayJob as error:
             raise self._packer.refused(error) from error
 
-    def _record(self, parcels: Sequence[Parcel]) -> Sequence[Parcel]:
+    def _record(self, parcels: Sequence[Parcel]) -> Recorded:
         requests = [parcel.request for parcel in parcels]
         # As for a single job: a new member needs the store, as nobody else would count it. So does a key.
         needs_store = requests[0].origin.group_id is not None or self._packer.is_repeatable
@@ -56,16 +63,19 @@ class Recording:
             kept = self._runtime.recorder.enqueue_many(requests)
             if kept is None:
                 self._is_kept = True
-                return parcels
+                return Recorded(new=parcels, held_back=0)
             results = kept
-        new = []
+        new, held_back = [], 0
         for parcel, result in zip(parcels, results, strict=True):
             if not result.created:
+                continue
+            if result.held_back:
+                held_back += 1
                 continue
             # The store reads a whole job to say its run; only an id that is not new can have had one.
             run = result.job.run if self._packer.is_repeatable else 1
             new.append(parcel if run == 1 else OfRun(parcel, run))
-        return new
+        return Recorded(new=new, held_back=held_back)
 
     def settle_unsent(self, parcels: Sequence[Parcel], cause: Exception) -> None:
         """End the recorded jobs that will not be sent."""

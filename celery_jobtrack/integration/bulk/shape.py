@@ -18,7 +18,7 @@ from celery.app.routes import MapRoute
 from celery_jobtrack.errors import InvalidPayload
 from celery_jobtrack.integration.bulk.gaps import Gaps, quoted, token
 from celery_jobtrack.integration.bulk.reprs import Repr
-from celery_jobtrack.integration.claiming import OPTION, declares_claims
+from celery_jobtrack.integration.claims import GIVEN, declares_claims
 from celery_jobtrack.integration.header import KEY
 from celery_jobtrack.integration.kept import pack
 from celery_jobtrack.integration.serialised import as_text, serialise
@@ -33,7 +33,18 @@ if TYPE_CHECKING:
 
 _OF_ONE_JOB = frozenset(
     {"eta", "countdown", "expires", "task_id", "chain", "chord", "root_id", "parent_id", "retries"}
-    | {OPTION, "argsrepr", "kwargsrepr", "producer", "connection", "publisher", "router", "add_to_parent"}
+    | {
+        *GIVEN,
+        "deadline",
+        "run_late",
+        "argsrepr",
+        "kwargsrepr",
+        "producer",
+        "connection",
+        "publisher",
+        "router",
+        "add_to_parent",
+    }
 )
 """Options that make a message depend on the moment, or on more than its arguments."""
 

@@ -34,6 +34,14 @@ class LockAnswers(Store):
     def superseded_jobs(self, limit: int) -> Sequence[str]:
         return self._read(lambda tables: _standing(tables, Standing.SUPERSEDED, limit))
 
+    def due_keys(self, before: datetime, limit: int) -> Sequence[tuple[str, datetime]]:
+        def read(tables: Tables) -> list[tuple[str, datetime]]:
+            due = ((lock.key, lock.due_at) for lock in tables.locks.values() if lock.due_at is not None)
+            soon = sorted((at, key) for key, at in due if at <= before)
+            return [(key, at) for at, key in soon[:limit]]
+
+        return self._read(read)
+
     def lock(self, key: str) -> LockRecord | None:
         return self._read(lambda tables: tables.locks.get(key))
 
@@ -56,7 +64,7 @@ class LockAnswers(Store):
 
     def prune_locks(self, idle_before: datetime, limit: int) -> int:
         def delete(tables: Tables) -> int:
-            idle = (lock for lock in tables.locks.values() if lock.is_idle and lock.touched_at < idle_before)
+            idle = (lock for lock in tables.locks.values() if lock.may_be_forgotten(idle_before))
             gone = [lock.key for lock in islice(idle, limit)]
             for key in gone:
                 del tables.locks[key]

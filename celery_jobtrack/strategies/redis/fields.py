@@ -6,9 +6,21 @@ gets the next number. ``scripts.py`` writes them into the Lua sources, where ``J
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.model.lock import HIGHEST_PRIORITY, OnConflict, Standing
+from celery_jobtrack.model.lock import (
+    AT_ONCE,
+    CALL_LASTS,
+    HIGHEST_PRIORITY,
+    LEAST_MADE_GOOD,
+    MOST_MADE_GOOD,
+    SHARE_MADE_GOOD,
+    UNLIMITED,
+    Kind,
+    OnConflict,
+    Standing,
+)
 from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.model.state import (
     TRANSITIONS,
@@ -157,7 +169,34 @@ LOCK: Mapping[str, int] = {
     "fence": 2,
     "rejected": 3,
     "touched_at": 4,
+    # Of a key that is not about slots.
+    "kind": 5,
+    "interval": 6,
+    "next_at": 7,
 }
+PLACE: Mapping[str, int] = {
+    "key": 1,
+    "fence": 2,
+    "lets_go": 3,
+    "since": 4,
+    # Where it runs out, or is taken at the dispatch.
+    "until_start": 5,
+    "ends": 6,
+    "at": 7,
+}
+"""A job's place at a key, as it lies in the job."""
+CLAIM: Mapping[str, int] = {
+    "key": 1,
+    "limit": 2,
+    "on_conflict": 3,
+    "lets_go": 4,
+    "kind": 5,
+    "until_start": 6,
+    "lease": 7,
+    "interval": 8,
+    "at": 9,
+}
+"""What a script is told of a claim; this is not stored."""
 
 STATES: Mapping[JobState, int] = {
     JobState.ENQUEUED: 1,
@@ -237,6 +276,17 @@ STANDINGS: Mapping[Standing, int] = {
     Standing.SUPERSEDED: 4,
 }
 
+LINES: Mapping[Kind, int] = {
+    # Never written: a key without a kind is one of slots.
+    Kind.SLOTS: 1,
+    Kind.RATE: 2,
+    Kind.GATE: 3,
+    # From here on a place is kept from the dispatch on.
+    Kind.UNIQUE: 4,
+    Kind.QUEUE: 5,
+    Kind.CLOCK: 6,
+}
+
 UNKNOWN_ORIGIN = 100
 """What a script answers that must know the whole message of a job, because the job is not recorded."""
 UNKNOWN_GROUP, CANCELLED_GROUP, COMPLETED_GROUP = 101, 102, 103
@@ -271,6 +321,8 @@ IN_LUA: Mapping[str, Mapping[str, object]] = {
     "E": EVENT,
     "W": WORKER,
     "L": LOCK,
+    "PLACE": PLACE,
+    "CLAIM": CLAIM,
     "STATE": _named(STATES),  # type: ignore[arg-type]
     "GROUP": _named(GROUP_STATES),  # type: ignore[arg-type]
     "OUTCOME": _named(OUTCOMES),  # type: ignore[arg-type]
@@ -280,6 +332,7 @@ IN_LUA: Mapping[str, Mapping[str, object]] = {
     "REFUSAL": _named(REFUSALS),  # type: ignore[arg-type]
     "CONFLICT": _named(CONFLICTS),  # type: ignore[arg-type]
     "STANDING": _named(STANDINGS),  # type: ignore[arg-type]
+    "LINE": _named(LINES),  # type: ignore[arg-type]
     "SAY": {
         "unknown_origin": UNKNOWN_ORIGIN,
         "unknown_group": UNKNOWN_GROUP,
@@ -299,6 +352,12 @@ IN_LUA: Mapping[str, Mapping[str, object]] = {
         "legal": _legal(),
         "highest": HIGHEST_PRIORITY,
         "level": LEVEL,
+        "unlimited": UNLIMITED,
+        "at_once": AT_ONCE,
+        "call_lasts": round(CALL_LASTS * 1_000_000),
+        "share_made_good": SHARE_MADE_GOOD,
+        "least_made_good": LEAST_MADE_GOOD // timedelta(microseconds=1),
+        "most_made_good": MOST_MADE_GOOD // timedelta(microseconds=1),
     },
 }
 """What stands for what in the Lua sources: ``J.state``, ``STATE.STARTED``, ``C.page``."""

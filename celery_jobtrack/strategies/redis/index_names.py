@@ -34,6 +34,8 @@ _PLAIN: Mapping[str, str] = {
     "lk": "locks",
     "lh": "who has a lock",
     "lw": "who waits for a lock",
+    "lu": "places that run out",
+    "ld": "locks by when somebody in line is due",
     "ln": "the names of locks",
     "lt": "locks that nobody has",
     "lc": "parked jobs that were called",
@@ -61,6 +63,7 @@ def index_name(suffix: bytes) -> str:
         "o": lambda: f"open attempts of worker {readable(rest)}",
         "m": lambda: f"the members of group {readable(rest.rpartition(b':')[0])}",
         "lh": lambda: f"who has lock {readable(rest)!r}",
+        "lu": lambda: f"places at lock {readable(rest)!r} that run out",
         "lw": lambda: f"who waits for lock {readable(rest)!r}",
         "G": lambda: f"groups in state {_GROUP_STATES[rest]}",
     }.get(kind)

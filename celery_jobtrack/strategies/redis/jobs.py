@@ -79,12 +79,13 @@ class JobTransitions(RedisBase):
         job, created = partial(load_job, origin.job_id, answer[1]), answer[0] == 1
         if len(answer) == 2:  # noqa: PLR2004
             return EnqueueResult(job=job, created=created)
-        _, _, held_back, event, superseded = answer
+        _, _, held_back, event, superseded, called = answer
         return EnqueueResult(
             job=job,
             created=created,
             held_back=bool(held_back),
             events=load_events(event),
+            called=load_ids(called),
             superseded=load_ids(superseded),
         )
 

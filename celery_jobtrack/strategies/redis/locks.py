@@ -8,7 +8,7 @@ from celery_jobtrack.model.requests import Page
 from celery_jobtrack.strategies.redis.base import RedisBase
 from celery_jobtrack.strategies.redis.ids import pack_key
 from celery_jobtrack.strategies.redis.lock_records import load_ids, load_lock, load_place
-from celery_jobtrack.strategies.redis.packing import to_microseconds
+from celery_jobtrack.strategies.redis.packing import the_moment, to_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,13 @@ class LockOperations(RedisBase):
 
     def superseded_jobs(self, limit: int) -> Sequence[str]:
         return self._parked(b":ls", limit)
+
+    def due_keys(self, before: datetime, limit: int) -> Sequence[tuple[str, datetime]]:
+        found = self._ask("due_keys", b"%d" % to_microseconds(before), b"%d" % limit)
+        return [(found[at].decode(), the_moment(found[at + 1])) for at in range(0, len(found), 2)]
+
+    def call_due(self, key: str) -> Sequence[str]:
+        return load_ids(self._ask("call_due", pack_key(key)))
 
     def lock(self, key: str) -> LockRecord | None:
         found = self._ask("lock", pack_key(key))

@@ -52,6 +52,16 @@ def microseconds(duration: float) -> bytes:
     return b"%d" % round(finite(duration) * 1_000_000)
 
 
+def exact_microseconds(duration: float) -> int:
+    """A duration in seconds in whole microseconds, as ``timedelta`` counts them.
+
+    Raises:
+        InvalidPayload: It is no finite number, or too large to be kept exactly.
+    """
+    whole(round(finite(duration) * 1_000_000))
+    return timedelta(seconds=duration) // _MICROSECOND
+
+
 def finite(number: float) -> float:
     """The number. Raises InvalidPayload if it is none, or infinite."""
     number = float(number)

@@ -100,6 +100,9 @@ class JobTransitions(RowBase):
 
         return self._run(write)
 
+    def call_due(self, key: str) -> Sequence[str]:
+        return self._run(lambda rows: locking.call_due(rows, key))
+
     def release_lock(self, key: str) -> Sequence[str]:
         return self._run(lambda rows: locking.empty(rows, key))
 
@@ -138,8 +141,9 @@ class JobTransitions(RowBase):
             return EnqueueResult(job=move.job or job, created=False)
         assert move.job is not None
         new, taken = move.job, None
-        if new.keyed and request.published and not _is_due_later(rows, new):
-            taken = locking.look(rows, new, request.origin.claims)
+        if new.keyed and request.published:
+            claims = request.origin.claims
+            taken = locking.look(rows, new, claims, starts_later=_is_due_later(rows, new))
             new = _held_back(rows, new, request, taken)
         if new.group_id is not None:
             new = _joined(rows, new)
@@ -150,6 +154,7 @@ class JobTransitions(RowBase):
             created=True,
             held_back=taken is not None and taken.blocked is not None,
             events=events,
+            called=() if taken is None else taken.called,
             superseded=() if taken is None else taken.superseded,
         )
 
@@ -165,7 +170,7 @@ class JobTransitions(RowBase):
             gate = gates.hold_back(rows, job)
         if gate is not None:
             move = moves.park(job, origin, gate, None, rows.now())
-        elif move.starts and move.job is not None and origin.claims:
+        elif move.starts and move.job is not None and (origin.claims or (job is not None and job.keyed)):
             taken = locking.take(rows, move.job if job is None else job, origin.claims)
             if taken.blocked is not None:
                 move = _blocked(job, origin, taken, rows)
@@ -293,7 +298,7 @@ def _blocked(job: JobRecord | None, origin: Origin, taken: locking.Taken, rows: 
     assert taken.blocked is not None
     if taken.parked:
         return moves.park(job, origin, taken.blocked.key, taken.blocked_by, rows.now())
-    return moves.skip(job, origin, taken.blocked_by, rows.now())
+    return moves.skip(job, origin, taken.blocked.skip_reason, taken.blocked_by, rows.now())
 
 
 def _fences(rows: Rows, job: JobRecord) -> tuple[tuple[str, int], ...]:

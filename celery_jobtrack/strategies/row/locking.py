@@ -6,12 +6,25 @@ is only marked here, and moves in a transaction of its own: nobody locks another
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.model.lock import HIGHEST_PRIORITY, OnConflict, Place, Standing, in_order
+from celery_jobtrack.model.lock import (
+    HIGHEST_PRIORITY,
+    UNLIMITED,
+    Kind,
+    OnConflict,
+    Place,
+    Standing,
+    in_order,
+)
+from celery_jobtrack.strategies.row.calling import call_next, is_being_published, without_overdue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from celery_jobtrack.model.job import JobRecord
     from celery_jobtrack.model.lock import Claim, LockRecord
     from celery_jobtrack.strategies.row.rows import Rows
@@ -32,44 +45,64 @@ class Taken:
 
 
 def take(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> Taken:
-    """Take a place at every key, or stand in line at the first that has none; what is taken before is kept.
+    """Take a place at every key for a start, or stand in line at the first that has none.
+
+    What is taken before is kept by who is parked. What was kept until the start is left; who is parked leaves
+    only what lets others go before it.
 
     Args:
         rows: The transaction.
         job: Who claims, as it is recorded or would be.
         claims: What it claims.
     """
-    fences = []
-    for claim in in_order(claims):
-        lock = rows.lock(claim.key)
-        place = rows.place(claim.key, job.id)
-        if not (place is not None and place.takes) and not lock.has_room(claim.limit):
-            return _blocked(rows, job, claim, lock)
-        fences.append((claim.key, _acquire(rows, job, claim, lock, place)))
-    return Taken(fences=tuple(fences))
+    claims = in_order(claims)
+    unique = [claim.key for claim in claims if claim.kind is Kind.UNIQUE and claim.until_start]
+    for key in unique:
+        rows.lock(key)  # in its turn, as it may be left at the end
+    called: tuple[str, ...] = ()
+    if job.keyed:
+        called = _give_up_those(rows, job, lambda place: place.until_start and place.key not in unique)
+    taken = _take(rows, job, [claim for claim in claims if not claim.from_dispatch])
+    called += taken.called
+    if taken.blocked is None and unique:
+        called += _give_up_those(rows, job, lambda place: place.key in unique)
+    return replace(taken, called=called)
 
 
-def look(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> Taken:
-    """Take nothing if every key has room; otherwise do as ``take`` does."""
-    locks = [rows.lock(claim.key) for claim in in_order(claims)]
-    if all(lock.has_room(claim.limit) for claim, lock in zip(in_order(claims), locks, strict=True)):
-        return Taken()
-    return take(rows, job, claims)
+def look(rows: Rows, job: JobRecord, claims: tuple[Claim, ...], *, starts_later: bool) -> Taken:
+    """Take the places that are kept from the dispatch on, and stand in line at the first that has none.
+
+    Of the others nothing is taken if all have room; if not, it is done as ``take`` does.
+
+    Args:
+        rows: The transaction.
+        job: A new job, as it would be recorded.
+        claims: What it claims.
+        starts_later: Whether it is due later: who has a key now says nothing about then.
+    """
+    claims = in_order(claims)
+    taken = _take(rows, job, [claim for claim in claims if claim.from_dispatch])
+    if taken.blocked is not None or starts_later:
+        return taken
+    others = [claim for claim in claims if not claim.from_dispatch]
+    called = taken.called
+    for claim in others:
+        has_room, also_called = _make_room(rows, claim)
+        called += also_called
+        if not has_room:
+            later = _take(rows, job, others)
+            return replace(later, called=called + later.called)
+    return replace(taken, called=called)
 
 
 def leave(rows: Rows, job: JobRecord) -> tuple[str, ...]:
     """Give up every place of a job that has ended. Gives who is called."""
-    return tuple(called for place in _places(rows, job) for called in _give_up(rows, place))
+    return _give_up_those(rows, job, lambda _: True)
 
 
 def let_go(rows: Rows, job: JobRecord) -> tuple[str, ...]:
     """Give up the places that a job does not keep between its attempts. Gives who is called."""
-    return tuple(
-        called
-        for place in _places(rows, job)
-        if place.takes and not place.across_retries
-        for called in _give_up(rows, place)
-    )
+    return _give_up_those(rows, job, lambda place: place.takes and not place.across_retries)
 
 
 def follow(rows: Rows, before: JobRecord, after: JobRecord) -> tuple[str, ...]:
@@ -83,72 +116,147 @@ def follow(rows: Rows, before: JobRecord, after: JobRecord) -> tuple[str, ...]:
     return ()
 
 
+def call_due(rows: Rows, key: str) -> tuple[str, ...]:
+    """Call who may be called because time has passed. Gives who is called."""
+    before = rows.lock(key)
+    after, called = call_next(rows, without_overdue(rows, before))
+    rows.update_lock(before, after)
+    return called
+
+
 def empty(rows: Rows, key: str) -> tuple[str, ...]:
     """Take a key away from whoever has it, not from who is about to be published. Gives who is called."""
-    rows.lock(key)
-    taken = [place for place in rows.taken_places(key) if not _is_being_published(rows, place)]
-    return tuple(called for place in taken for called in _give_up(rows, place))
+    before = rows.lock(key)
+    # What a rate has let through is forgotten as well.
+    after = before.evolve(next_at=None)
+    for place in rows.taken_places(key):
+        if not is_being_published(rows, place):
+            rows.drop_place(place)
+            after = after.evolve(taken=max(0, after.taken - 1))
+    after, called = call_next(rows, after)
+    rows.update_lock(before, after)
+    return called
 
 
-def call_due(rows: Rows, key: str) -> tuple[str, ...]:
-    """Call who may be called at a key, though nobody has left it. Gives who is called."""
-    lock = rows.lock(key)
-    after, called = _call_next(rows, lock)
-    rows.update_lock(lock, after)
-    return tuple(called)
+def close_gate(rows: Rows, key: str) -> None:
+    """Let nobody through a gate from now on."""
+    before = rows.lock(key)
+    after = before.evolve(kind=Kind.GATE, limit=0, due_at=None, touched_at=rows.now())
+    rows.update_lock(before, after)
 
 
-def _is_being_published(rows: Rows, place: Place) -> bool:
-    # Who is called has left the line already: without a place nobody would publish it.
-    job = rows.job(place.job_id, lock=False) if place.standing is Standing.CALLED else None
-    return job is not None and job.waits_for == place.key
+def open_gate(rows: Rows, key: str) -> tuple[str, ...]:
+    """Let everybody through a gate again. Gives who is called; of many that wait the first ones."""
+    before = rows.lock(key)
+    after, called = call_next(rows, before.evolve(kind=Kind.GATE, limit=UNLIMITED))
+    rows.update_lock(before, after)
+    return called
 
 
-def _places(rows: Rows, job: JobRecord) -> list[Place]:
-    return sorted(rows.places_of(job.id), key=lambda place: place.key)
+def _take(rows: Rows, job: JobRecord, claims: list[Claim]) -> Taken:
+    fences: list[tuple[str, int]] = []
+    called: tuple[str, ...] = ()
+    for claim in claims:
+        before = rows.lock(claim.key)
+        lock = before.claimed_by(claim)
+        place = rows.place(claim.key, job.id)
+        has_place = place is not None and place.takes
+        if not has_place and not lock.has_room(rows.now()):
+            lock = without_overdue(rows, lock)
+        if not _may_pass(lock, claim, rows.now(), has_place=has_place):
+            blocked = _blocked(rows, job, claim, before, lock, place)
+            return replace(blocked, called=called + blocked.called)
+        after, also_called = _passed(rows, job, claim, lock, place)
+        rows.update_lock(before, after)
+        called += also_called
+        if claim.kind is Kind.SLOTS:
+            fences.append((claim.key, after.fence))
+    return Taken(fences=tuple(fences), called=called)
 
 
-def _acquire(rows: Rows, job: JobRecord, claim: Claim, lock: LockRecord, place: Place | None) -> int:
+def _make_room(rows: Rows, claim: Claim) -> tuple[bool, tuple[str, ...]]:
+    """Whether there is room at a key, without those whose time has run out. Gives who is called, too."""
+    before = rows.lock(claim.key)
+    lock = before.claimed_by(claim)
+    if lock.has_room(rows.now()):
+        return True, ()
+    after = without_overdue(rows, lock)
+    if after is lock:
+        return False, ()
+    after, called = call_next(rows, after)
+    rows.update_lock(before, after)
+    return after.has_room(rows.now()), called
+
+
+def _may_pass(lock: LockRecord, claim: Claim, now: datetime, *, has_place: bool) -> bool:
+    if claim.kind is Kind.CLOCK:
+        return claim.at is None or claim.at <= now
+    if has_place and lock.kind is Kind.RATE:
+        # Its way to the worker was short, or it was called by another rate than that of today.
+        return lock.starts(now) > 0
+    return has_place or lock.has_room(now)
+
+
+def _passed(
+    rows: Rows, job: JobRecord, claim: Claim, lock: LockRecord, place: Place | None
+) -> tuple[LockRecord, tuple[str, ...]]:
+    """What becomes of a key and of the job's place at it when it may pass."""
+    now = rows.now()
+    if claim.kind is Kind.RATE:
+        if place is not None:
+            rows.drop_place(place)
+            lock = lock.evolve(taken=max(0, lock.taken - 1))
+        return call_next(rows, lock.started(now))
+    if claim.kind in {Kind.CLOCK, Kind.GATE}:
+        return lock.evolve(touched_at=now), ()
     fence = lock.fence + 1
     added = 0 if place is not None and place.takes else 1
-    now = rows.now()
-    rows.update_lock(
-        lock, lock.evolve(fence=fence, taken=lock.taken + added, limit=claim.limit, touched_at=now)
-    )
-    held = _placed(rows, job, claim, Standing.HOLDING, fence)
-    rows.put_place(held)
-    return fence
+    slots = claim.kind is Kind.SLOTS
+    held = _placed(rows, job, claim, Standing.HOLDING, fence if slots else None)
+    rows.put_place(held.evolve(until=_until(lock, claim, now)))
+    lock = lock.evolve(fence=fence, taken=lock.taken + added, touched_at=now)
+    # Who waits may have to wait for the end of this lease now.
+    return call_next(rows, lock) if lock.waiting else (lock, ())
 
 
-def _blocked(rows: Rows, job: JobRecord, claim: Claim, lock: LockRecord) -> Taken:
-    taken = rows.taken_places(claim.key)
+def _until(lock: LockRecord, claim: Claim, now: datetime) -> datetime | None:
+    return lock.call_until(now) if claim.lease is None else now + timedelta(seconds=claim.lease)
+
+
+def _blocked(  # noqa: PLR0917 - what was read of the key, before and after
+    rows: Rows, job: JobRecord, claim: Claim, before: LockRecord, lock: LockRecord, mine: Place | None
+) -> Taken:
+    taken = rows.taken_places(claim.key) if claim.kind in {Kind.SLOTS, Kind.UNIQUE} else ()
     blocked_by = taken[0].job_id if taken else None
-    superseded: tuple[Place, ...] = ()
     line = rows.line(claim.key) if claim.on_conflict is OnConflict.LATEST else ()
-    mine = _placed(rows, job, claim, Standing.WAITING, None)
-    newer = [place for place in line if _age(place) > _age(mine)]
+    waiting = _placed(rows, job, claim, Standing.WAITING, None)
+    newer = [place for place in line if _age(place) > _age(waiting)]
     if not claim.parks or newer:
-        rows.update_lock(lock, lock.evolve(rejected=lock.rejected + 1, touched_at=rows.now()))
+        # Somebody who had stayed too long may have gone just now.
+        after, called = call_next(rows, lock.evolve(rejected=lock.rejected + 1))
+        rows.update_lock(before, after)
         return Taken(
             blocked=claim,
             blocked_by=newer[0].job_id if newer else blocked_by,
-            called=leave(rows, job),
+            called=called + leave(rows, job),
         )
     superseded = tuple(place for place in line if place.job_id != job.id)
     for place in superseded:
         rows.put_place(place.evolve(standing=Standing.SUPERSEDED, since=rows.now()))
-    after = lock.evolve(
-        waiting=lock.waiting - len(superseded) + 1,
-        rejected=lock.rejected + len(superseded),
-        limit=claim.limit,
-        touched_at=rows.now(),
+    if mine is not None and mine.takes:
+        # It was called too early, and goes back to where it stood.
+        lock = lock.evolve(taken=max(0, lock.taken - 1))
+    rows.put_place(waiting)
+    after, called = call_next(
+        rows,
+        lock.evolve(waiting=lock.waiting - len(superseded) + 1, rejected=lock.rejected + len(superseded)),
     )
-    rows.update_lock(lock, after)
-    rows.put_place(mine)
+    rows.update_lock(before, after)
     return Taken(
         blocked=claim,
         parked=True,
         blocked_by=blocked_by,
+        called=called,
         superseded=tuple(place.job_id for place in superseded),
     )
 
@@ -158,34 +266,40 @@ def _age(place: Place) -> tuple[object, str]:
 
 
 def _placed(rows: Rows, job: JobRecord, claim: Claim, standing: Standing, fence: int | None) -> Place:
+    urgent = 0 if claim.at is not None else max(0, min(job.priority or 0, HIGHEST_PRIORITY))
     return Place(
         key=claim.key,
         job_id=job.id,
         standing=standing,
         fence=fence,
         since=rows.now(),
-        priority=max(0, min(job.priority or 0, HIGHEST_PRIORITY)),
-        recorded_at=job.enqueued_at or rows.now(),
+        priority=urgent,
+        recorded_at=claim.at or job.enqueued_at or rows.now(),
         across_retries=claim.across_retries,
+        until_start=claim.until_start,
     )
 
 
-def _give_up(rows: Rows, place: Place) -> list[str]:
+def _give_up_those(rows: Rows, job: JobRecord, is_wanted: Callable[[Place], bool]) -> tuple[str, ...]:
+    places = sorted(rows.places_of(job.id), key=lambda place: place.key)
+    return tuple(called for place in places if is_wanted(place) for called in _give_up(rows, place))
+
+
+def _give_up(rows: Rows, place: Place) -> tuple[str, ...]:
     """Take a place away, and call whoever is next."""
     # Locked first, and read again: it may have been called, or superseded, meanwhile.
-    lock = rows.lock(place.key)
-    now = rows.now()
+    before = rows.lock(place.key)
     current = rows.place(place.key, place.job_id)
     if current is None:
-        return []
+        return ()
     rows.drop_place(current)
-    after = lock.evolve(touched_at=now)
+    after = before
     if current.takes:
-        after = after.evolve(taken=max(0, lock.taken - 1))
+        after = before.evolve(taken=max(0, before.taken - 1))
     elif current.standing is Standing.WAITING:
-        after = after.evolve(waiting=max(0, lock.waiting - 1))
-    after, called = _call_next(rows, after)
-    rows.update_lock(lock, after)
+        after = before.evolve(waiting=max(0, before.waiting - 1))
+    after, called = call_next(rows, after)
+    rows.update_lock(before, after)
     return called
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.model.lock import HIGHEST_PRIORITY, Place, Standing
+from celery_jobtrack.model.lock import HIGHEST_PRIORITY, Kind, Place, Standing
 from celery_jobtrack.model.lock_diagnosis import fault_of_lock
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.strategies.row import locking
@@ -55,17 +55,19 @@ def strike(rows: Rows, key: str, job_id: str) -> bool:
 
 def _stand_in_line(rows: Rows, job: JobRecord, key: str) -> bool:
     """Give a parked job its place in line back; False if it has one."""
-    rows.lock(key)
+    lock = rows.lock(key)
     if rows.place(key, job.id) is not None:
         return False
-    # What else it claims of the key, its start says again.
+    # What else it claims of the key, its start says again. What its dispatch said, the job tells.
+    moments = {Kind.CLOCK: job.eta, Kind.QUEUE: job.expires_at}
     place = Place(
         key=key,
         job_id=job.id,
         standing=Standing.WAITING,
         since=rows.now(),
-        priority=max(0, min(job.priority or 0, HIGHEST_PRIORITY)),
-        recorded_at=job.enqueued_at or rows.now(),
+        priority=0 if lock.kind in moments else max(0, min(job.priority or 0, HIGHEST_PRIORITY)),
+        recorded_at=moments.get(lock.kind) or job.enqueued_at or rows.now(),
+        until_start=lock.kind in {*moments, Kind.GATE},
     )
     rows.put_place(place)
     recount(rows, key)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import case, delete, select, text
+from sqlalchemy import and_, case, delete, not_, or_, select, text
 
-from celery_jobtrack.model.lock import Standing
+from celery_jobtrack.model.lock import Kind, Standing
 from celery_jobtrack.model.requests import Page
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.strategies.sql.job_queries import JobQueries
@@ -30,6 +30,18 @@ class LockQueries(JobQueries):
 
     def superseded_jobs(self, limit: int) -> Sequence[str]:
         return self._marked(Standing.SUPERSEDED, limit)
+
+    def due_keys(self, before: datetime, limit: int) -> Sequence[tuple[str, datetime]]:
+        locks = self._schema.locks
+        statement = (
+            select(locks.c.key, locks.c.due_at)
+            .where(locks.c.due_at <= before)
+            .order_by(locks.c.due_at, locks.c.key)
+            .limit(limit)
+        )
+        return self._answer(
+            lambda connection: [(key, due_at) for key, due_at in connection.execute(statement)]
+        )
 
     def lock(self, key: str) -> LockRecord | None:
         locks = self._schema.locks
@@ -60,10 +72,17 @@ class LockQueries(JobQueries):
     def prune_locks(self, idle_before: datetime, limit: int) -> int:
         """Looked for without waiting for anybody, and deleted under the same guards: one may be used again.
 
-        Whoever waits for a row that goes makes it anew.
+        Whoever waits for a row that goes makes it anew. The guards say what ``LockRecord.may_be_forgotten``
+        says.
         """
         locks = self._schema.locks
-        idle = [locks.c.taken == 0, locks.c.waiting == 0, locks.c.touched_at < idle_before]
+        idle = [
+            locks.c.taken == 0,
+            locks.c.waiting == 0,
+            locks.c.touched_at < idle_before,
+            not_(and_(locks.c.kind == Kind.GATE, locks.c.limit == 0)),
+            or_(locks.c.next_at.is_(None), locks.c.next_at < idle_before),
+        ]
         statement = select(locks.c.key).where(*idle).limit(limit)
 
         def prune(connection: Connection) -> int:

@@ -19,6 +19,7 @@ from celery_jobtrack.model.state import STATE_AFTER
 from celery_jobtrack.strategies.row.rows import Conflict
 from celery_jobtrack.strategies.sql.autocommit import Autocommit
 from celery_jobtrack.strategies.sql.base import SqlBase
+from celery_jobtrack.strategies.sql.plain_claims import end_may_be_plain, start_may_be_plain
 from celery_jobtrack.strategies.sql.plain_statements import PlainStatements
 from celery_jobtrack.strategies.sql.plain_values import PlainValues
 from celery_jobtrack.strategies.sql.types import from_microseconds
@@ -76,7 +77,7 @@ class PlainCases(SqlBase):
 
     def _enqueue_plainly(self, request: EnqueueRequest) -> EnqueueResult | None:
         origin = request.origin
-        if self._plain is None or not request.published or len(origin.claims) > 1:
+        if self._plain is None or not request.published or not start_may_be_plain(origin.claims):
             return None
         statements, values = self._plain
         statement = statements.enqueue[origin.group_id is not None, bool(origin.claims), bool(origin.tags)]
@@ -106,7 +107,7 @@ class PlainCases(SqlBase):
 
     def _start_plainly(self, request: StartRequest) -> StartResult | None:
         claims = request.origin.claims
-        if self._plain is None or request.origin.within or len(claims) > 1:
+        if self._plain is None or request.origin.within or not start_may_be_plain(claims):
             return None
         statements, values = self._plain
         row = self._started_row(statements, request, values.start(request))
@@ -132,7 +133,9 @@ class PlainCases(SqlBase):
 
     def _finish_plainly(self, request: FinishRequest) -> Settled | None:
         state, origin = STATE_AFTER[request.outcome], request.start.origin
-        if self._plain is None or not state.is_final or request.result is not None or len(origin.claims) > 1:
+        if self._plain is None or not state.is_final or request.result is not None:
+            return None
+        if not end_may_be_plain(origin.claims):
             return None
         statements, values = self._plain
         endings = statements.finish_keyed if origin.claims else statements.finish

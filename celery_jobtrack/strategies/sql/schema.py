@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from celery_jobtrack.errors import ConfigurationError
 from celery_jobtrack.model.halt import HaltKind
-from celery_jobtrack.model.lock import Standing
+from celery_jobtrack.model.lock import Kind, Standing
 from celery_jobtrack.model.state import (
     EventKind,
     GroupOutcome,
@@ -53,7 +53,7 @@ from celery_jobtrack.strategies.sql.types import (
 if TYPE_CHECKING:
     from sqlalchemy.schema import SchemaItem
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """The version that this code writes; the newest of ``migrations/versions``."""
 
 MYSQL_OPTIONS: dict[str, Any] = {
@@ -337,8 +337,9 @@ class Schema:
         )
 
     def _locks(self) -> Table:
-        # No index but the key's: a row that no index is about is written anew in its own page.
-        return self._table(
+        # One index beside the key's, of a time that plain locks never have: a row of which no indexed
+        # column changes is written anew in its own page.
+        locks = self._table(
             "locks",
             Column("key", Key, nullable=False),
             Column("limit", Integer, nullable=False),
@@ -347,8 +348,14 @@ class Schema:
             Column("fence", BigInteger, nullable=False),
             Column("rejected", BigInteger, nullable=False),
             Column("touched_at", Moment, nullable=False),
+            Column("kind", Name(Kind), nullable=False, server_default=Kind.SLOTS.value),
+            Column("interval", Number),
+            Column("next_at", Moment),
+            Column("due_at", Moment),
             PrimaryKeyConstraint("key", name=f"pk_{self.prefix}locks"),
         )
+        self._index(locks, "due", "due_at", "key", where="due_at IS NOT NULL")
+        return locks
 
     def _places(self) -> Table:
         places = self._table(
@@ -362,6 +369,8 @@ class Schema:
             Column("precedence", Integer, nullable=False),
             Column("recorded_at", Moment, nullable=False),
             Column("across_retries", Boolean, nullable=False),
+            Column("until_start", Boolean, nullable=False, server_default=false()),
+            Column("until", Moment),
             PrimaryKeyConstraint("key", "job_id", name=f"pk_{self.prefix}places"),
         )
         self._index(places, "job", "job_id")

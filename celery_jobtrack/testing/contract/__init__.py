@@ -35,6 +35,8 @@ from celery_jobtrack.testing.contract.results import ResultContract
 from celery_jobtrack.testing.contract.retrying import RetryContract
 from celery_jobtrack.testing.contract.settling import SettleContract
 from celery_jobtrack.testing.contract.starting import StartContract
+from celery_jobtrack.testing.contract.timed_lines import TimedLineContract
+from celery_jobtrack.testing.contract.uniqueness import UniqueContract
 from celery_jobtrack.testing.contract.upkeep import UpkeepContract
 from celery_jobtrack.testing.contract.workers import WorkerContract
 
@@ -67,6 +69,8 @@ class StoreContract(
     ResultContract,
     LockContract,
     LineContract,
+    UniqueContract,
+    TimedLineContract,
     HaltContract,
     GateContract,
     NestingContract,

@@ -152,8 +152,8 @@ class LineContract:
         for number in (1, 2):
             start(store, f"j{number}", f"t{number}", **WAIT)
         # A new release of the code allows three, and a job of it comes.
-        start(store, "j3", "t3", **claim(limit=3))
-        assert tuple(finish(store, "j0", "t0", **WAIT).called) == ("j1", "j2", "j3")
+        assert tuple(start(store, "j3", "t3", **claim(limit=3)).called) == ("j1", "j2")
+        assert tuple(finish(store, "j0", "t0", **WAIT).called) == ("j3",)
 
     def test_job_with_two_keys_holds_the_first_while_it_waits_for_the_second(self, store: Store) -> None:
         first, second = Claim(key="a-key"), Claim(key="b-key")

@@ -163,6 +163,18 @@ def add_tasks(app: Celery, folder: Path) -> None:
 
     guard = {"lost_policy": "requeue", **tracked}
 
+    @app.task(name="shop.rated", bind=True, global_rate="120/m", **guard)
+    def rated(self, number: int) -> None:
+        """Write down that this job runs."""
+        with (folder / "runs").open("a") as runs:
+            runs.write(f"{self.request.id}\n")
+
+    @app.task(name="shop.unique", unique_for=600, **tracked)
+    def unique(name: str) -> None:
+        """Wait for the test's word."""
+        say_that_it_runs(name)
+        wait_a_minute((folder / f"{name}.go").exists)
+
     @app.task(
         name="shop.guarded", bind=True, without_overlapping=Overlap(key="{key}", on_conflict="wait"), **guard
     )

@@ -1,13 +1,13 @@
 -- uses: transition
 -- Record that a job is about to be published, and count it into its group.
 -- Guards: the group exists and takes members; a job that is known only has its gaps filled.
---         If a key is taken that a new job claims, it is parked or skipped; unless it is due later, when
---         that is decided at its start.
+--         If a key is taken that a new job claims, it is parked or skipped; if it is due later, only by keys
+--         that are kept from the dispatch on, and by the others at its start.
 -- ARGV: 2 job, 3 origin, 4 '1' if there is a message, 5 message, 6 '1' if that is about to be published;
 --       of a job with keys also: 7 claimant, 8 what it claims
 -- Writes the job, its group, the message, its places at keys, events.
 -- Gives [1 created | 0 known, job], or [why not, title], or [105, key, who has it or false];
--- of one that is held back also: 1, event, who is superseded.
+-- of one that is held back, or calls somebody, also: 1 or 0, event, who is superseded, who is called.
 
 local id = ARGV[2]
 local job, raw = load_job(id)
@@ -37,12 +37,15 @@ job = new_job(ARGV[3], STATE.ENQUEUED)
 job[J.enqueued_at] = now
 -- What has no message yet is published, or settled, by another job's end.
 if ARGV[6] ~= '1' then job[J.published_at] = nil end
-local rules, claims, blocked
-if ARGV[8] and ARGV[6] == '1' and not (job[J.eta] and job[J.eta] > now) then
+local starts_later = job[J.eta] and job[J.eta] > now
+local rules, claims, blocked, called
+if ARGV[8] and ARGV[6] == '1' then
   rules, claims = lock_rules(), unpacked(ARGV[8])
-  local first, holder = rules.look(claims)
-  if first and first[3] == CONFLICT.RAISE then return pack({SAY.overlapping, first[1], holder or false}) end
-  if not first then rules = nil end
+  local stirs, unmet, holder = rules.look(claims, starts_later)
+  if unmet and unmet[CLAIM.on_conflict] == CONFLICT.RAISE then
+    return pack({SAY.overlapping, unmet[CLAIM.key], holder or false})
+  end
+  if not stirs then rules = nil end
 end
 if job[J.group_id] then
   open_group(job[J.group_id])
@@ -52,11 +55,12 @@ if job[J.group_id] then
   job[J.generation] = group[G.generation]
 end
 if rules then
-  blocked = rules.take(id, job, claims)
-  hold_back(job, blocked)
+  blocked, called = rules.take_at_dispatch(id, job, claims, starts_later)
+  if blocked then hold_back(job, blocked) end
 end
 local event
 raw, event = commit(id, job, was, ARGV[7] or '')
 if ARGV[4] == '1' then call('SET', root .. ':b:' .. id, ARGV[5]) end
-if not blocked then return pack({1, raw}) end
-return pack({1, raw, 1, event, blocked.superseded})
+if blocked then return pack({1, raw, 1, event, blocked.superseded, called}) end
+if called and #called > 0 then return pack({1, raw, 0, event, {}, called}) end
+return pack({1, raw})

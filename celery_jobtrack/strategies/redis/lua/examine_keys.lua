@@ -96,6 +96,7 @@ local LOOK = {
     sorted(suffix)
     if call('EXISTS', root .. ':lk:' .. key) == 0 then report_lock(key) end
   end,
+  lu = sorted,
   lw = function(suffix, key)
     sorted(suffix)
     if call('EXISTS', root .. ':lk:' .. key, root .. ':lh:' .. key) == 0 then report_lock(key) end
@@ -109,7 +110,7 @@ local LOOK = {
   end,
   t = sorted, tp = sorted, s = sorted, e = sorted, ep = sorted, d = sorted, x = sorted, m = sorted,
   G = sorted, gd = sorted, gc = sorted, go = sorted, vd = sorted,
-  ln = sorted, lt = sorted, lc = sorted, ls = sorted,
+  ln = sorted, lt = sorted, ld = sorted, lc = sorted, ls = sorted,
 }
 
 local scanned = call('SCAN', after, 'MATCH', root .. ':*', 'COUNT', ARGV[3])

@@ -1,7 +1,8 @@
 -- uses: standing
 -- Who stands at a key: who has it, then the line in its order, then who was superseded and is about to end.
 -- Reads only. ARGV: 2 key, 3 limit
--- Gives [{job, standing, fence or false, since, priority, recorded or false, whether it lets go}, …].
+-- Gives [{job, standing, fence or false, since, priority, recorded or false, whether it lets go,
+--         whether it is kept only until the start, when it runs out or false}, …].
 
 local key, limit, found = ARGV[2], tonumber(ARGV[3]), {}
 
@@ -11,8 +12,10 @@ local function add(ids)
     if job and #found < limit then
       local standing, since, entry = standing_at(id, job, key)
       if standing then
-        found[#found + 1] = {id, standing, entry[2], since, job[J.priority] or 0,
-                             job[J.enqueued_at] or false, entry[3] or false}
+        local at, ends = entry[PLACE.at], call('ZSCORE', root .. ':lu:' .. key, id)
+        found[#found + 1] = {id, standing, entry[PLACE.fence], since, at and 0 or job[J.priority] or 0,
+                             at or job[J.enqueued_at] or false, entry[PLACE.lets_go] or false,
+                             entry[PLACE.until_start] or false, ends and tonumber(ends) or false}
       end
     end
   end

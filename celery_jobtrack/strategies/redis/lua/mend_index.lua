@@ -24,5 +24,8 @@ if kind == 'm' and open_group(rest:match('^(.*):%d+$')) then
   save_group()
 end
 -- Who waits is called, and found by the checker.
-if kind == 'lh' or kind == 'lw' then rules.line().call_next(rest, {}) end
+if kind == 'lh' or kind == 'lw' then
+  call('ZREM', root .. ':ld', rest)
+  rules.line().call_next(rest, {})
+end
 return 1

@@ -1,5 +1,6 @@
 -- uses: placement
--- Record a key anew at which somebody stands, file it where it belongs, and call who may be called.
+-- Record a key anew at which somebody stands, file it where it belongs, also by when it is due, and call who may
+-- be called.
 -- Guard: something of that is missing.
 -- ARGV: 2 key. Writes the key, its entries, its places. Gives 1, or 0 if it was well.
 

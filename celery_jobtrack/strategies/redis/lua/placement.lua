@@ -70,6 +70,11 @@ local BELONGS = {
     local job = load_job(id)
     return job and rules.standing_of(job, key)
   end,
+  lu = function(key, id)
+    local job = load_job(id)
+    return job and rules.standing_of(job, key) and call('ZSCORE', root .. ':lh:' .. key, id)
+  end,
+  ld = function(_, key) return call('EXISTS', root .. ':lw:' .. key) == 1 end,
   lw = function(key, id)
     local job = load_job(id)
     return job and standing_at(id, job, key) == STANDING.WAITING
@@ -123,21 +128,42 @@ local function lacks(id, job)
     if standing == STANDING.CALLED then want(':lc') end
   end
   for _, entry in ipairs(job[J.stands] or {}) do
-    if entry[2] then want(':lh:' .. entry[1]) end
+    if entry[PLACE.fence] then want(':lh:' .. entry[PLACE.key]) end
+    if entry[PLACE.ends] then want(':lu:' .. entry[PLACE.key], entry[PLACE.ends]) end
+    if rules.line().lacks_end(id, entry) then missing[#missing + 1] = 'lu' end
   end
   return missing
 end
 
--- In which indexes a key is missing; 'call' if nobody has it, and who waits was not called.
+-- Until when a key with a line must be due at the latest; nil if it need not be for the time alone. A key that
+-- is due too early is called in vain once, and is right then.
+local function due_at_latest(key, lock)
+  local kind, soonest = lock[L.kind], rules.line().soonest(key)
+  if kind == LINE.GATE then return lock[L.limit] > 0 and now or nil end
+  if kind == LINE.CLOCK then return math.max(rules.timed().comes_at(rules.first_of(':lw:', key), key), now) end
+  if kind == LINE.RATE then return math.max(lock[L.next_at] or now, soonest or now, now) end
+  return soonest and math.max(soonest, now)
+end
+
+-- In which indexes a key is missing, or stands at another time than its own; 'call' if nobody has it, and who
+-- waits was not called.
 local function lock_lacks(key)
   local missing, lock = {}, call('GET', root .. ':lk:' .. key)
   local taken, waiting = call('ZCARD', root .. ':lh:' .. key), call('ZCARD', root .. ':lw:' .. key)
   if not lock then return taken + waiting > 0 and {'lk'} or {} end
+  lock = unpacked(lock)
   if not call('ZSCORE', root .. ':ln', key) then missing[1] = 'ln' end
-  if taken + waiting == 0 and not call('ZSCORE', root .. ':lt', key) then missing[#missing + 1] = 'lt' end
+  local is_closed = lock[L.kind] == LINE.GATE and lock[L.limit] == 0
+  if taken + waiting == 0 and not is_closed and not call('ZSCORE', root .. ':lt', key) then missing[#missing + 1] = 'lt' end
   -- A limit that was raised counts from the next time that somebody leaves.
+  if waiting == 0 then return missing end
+  local due, latest = tonumber(call('ZSCORE', root .. ':ld', key) or math.huge), due_at_latest(key, lock)
   -- A gate has no places.
-  if taken == 0 and waiting > 0 and unpacked(lock)[L.limit] > 0 then missing = {'call', unpack(missing)} end
+  if taken == 0 and lock[L.limit] > 0 and due > now and not rules.line().is_timed(lock[L.kind]) then
+    missing = {'call', unpack(missing)}
+  elseif latest and due > latest then
+    missing[#missing + 1] = 'ld'
+  end
   return missing
 end
 

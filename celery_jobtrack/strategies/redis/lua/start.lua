@@ -66,10 +66,11 @@ if refusal then
   end_job(job, reason)
   called = leave_keys(id, job)
 elseif was[1] and not ARGV[12] and call('EXISTS', root .. ':h') == 1 then
-  blocked = gate_rules().hold_back(id, job)
+  blocked, called = gate_rules().hold_back(id, job), {}
 end
-if not refusal and not blocked and ARGV[11] and ARGV[11] ~= '' then
-  blocked, fences = lock_rules().take(id, job, unpacked(ARGV[11]))
+if not refusal and not blocked and (ARGV[11] or job[J.keyed]) then
+  local claims = ARGV[11] and ARGV[11] ~= '' and unpacked(ARGV[11]) or {}
+  blocked, fences, called = lock_rules().take(id, job, claims)
 end
 if blocked then
   job[J.state] = was[1]
@@ -81,8 +82,8 @@ end
 raw, event = commit(id, job, was, ARGV[2])
 if blocked then
   local why = blocked.parked and REFUSAL.PARKED or REFUSAL.OVERLAP
-  return pack({why, blocked.parked and 0 or 1, raw, event, {}, blocked.called, blocked.superseded})
+  return pack({why, blocked.parked and 0 or 1, raw, event, {}, called, blocked.superseded})
 end
 if refusal then return pack({refusal, 1, raw, event, called and {}, called}) end
 note_start(job)
-return pack({0, 0, raw, event, fences})
+return pack({0, 0, raw, event, fences, called and #called > 0 and called or nil})

@@ -33,7 +33,7 @@ local function hold_back(job, blocked)
   if blocked.parked then
     job[J.waits_for], job[J.published_at] = blocked.key, nil
   else
-    end_job(job, REASON.OVERLAP)
+    end_job(job, blocked.is_duplicate and REASON.DUPLICATE or REASON.OVERLAP)
   end
 end
 

@@ -10,8 +10,8 @@ from sqlalchemy.dialects import mysql
 if TYPE_CHECKING:
     from alembic.operations import Operations
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_row_format": "DYNAMIC"}
 
