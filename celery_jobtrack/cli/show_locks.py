@@ -11,6 +11,7 @@ from celery_jobtrack.cli.facts import facts, moment
 from celery_jobtrack.cli.pages import listed
 from celery_jobtrack.cli.table import Column, FittedTable
 from celery_jobtrack.cli.times import ago
+from celery_jobtrack.model.halt import is_gate
 from celery_jobtrack.model.lock import Kind
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def lock_details(lock: Lock, *, now: datetime) -> Group:
 
 
 def _taken(lock: Lock) -> str:
-    if lock.kind in {Kind.CLOCK, Kind.GATE}:
+    if lock.kind is Kind.CLOCK or is_gate(lock.key):
         return ""
     return f"{len(lock.holders)} of {lock.limit}"
 

@@ -39,8 +39,6 @@ class Kind(str, Enum):
     """So many start in a time: nothing is kept after the start."""
     CLOCK = "clock"
     """Nobody is sent before ``Claim.at``."""
-    GATE = "gate"
-    """Nobody starts while it is closed."""
 
     def __str__(self) -> str:
         return str(self.value)
@@ -159,7 +157,7 @@ class LockRecord:
     key: str
     kind: Kind = Kind.SLOTS
     limit: int = 1
-    """As the last job claimed that came to it; 0 of a gate that is closed."""
+    """As the last job claimed that came to it; 0 of a gate, see ``model.halt``."""
     interval: float | None = None
     """Of a rate: seconds from one start to the next, as the last job claimed that came to it."""
     taken: int = 0
@@ -181,27 +179,19 @@ class LockRecord:
         """Whether nobody stands at it."""
         return self.taken == 0 and self.waiting == 0
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether it is a gate that lets nobody through."""
-        return self.kind is Kind.GATE and self.limit == 0
-
     def may_be_forgotten(self, idle_before: datetime) -> bool:
         """Whether nothing is lost with the record of a key at which nobody has stood since then."""
         at_rest = self.next_at is None or self.next_at < idle_before
-        return self.is_idle and not self.is_closed and at_rest and self.touched_at < idle_before
+        return self.is_idle and at_rest and self.touched_at < idle_before
 
     def claimed_by(self, claim: Claim) -> LockRecord:
-        """As it is after a job came with its claim. A gate is opened and closed by people."""
-        limit = self.limit if claim.kind is Kind.GATE else claim.limit
-        return self.evolve(kind=claim.kind, limit=limit, interval=claim.interval)
+        """As it is after a job came with its claim."""
+        return self.evolve(kind=claim.kind, limit=claim.limit, interval=claim.interval)
 
     def free(self, now: datetime) -> int:
         """How many more places may be taken at this moment."""
         if self.kind is Kind.CLOCK:
             return UNLIMITED
-        if self.kind is Kind.GATE:
-            return 0 if self.is_closed else UNLIMITED
         return (self.starts(now) if self.kind is Kind.RATE else self.limit) - self.taken
 
     def has_room(self, now: datetime) -> bool:
@@ -246,7 +236,7 @@ class LockRecord:
             soonest: When the first of the places runs out that are taken; None if none does.
             now: The store's time.
         """
-        if first is None or self.is_closed:
+        if first is None:
             return None
         if self.kind is Kind.CLOCK:
             return first.recorded_at

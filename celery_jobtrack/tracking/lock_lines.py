@@ -145,8 +145,6 @@ class LockLines:
             return f"waits for the rate {job.waits_for!r}, which lets one start" + self._said_of_time(due_at)
         if kind is Kind.QUEUE:
             return "waits for jobs with an earlier deadline to start"
-        if kind is Kind.GATE:
-            return f"waits at {job.waits_for!r}, which is paused"
         return f"waits for the lock {job.waits_for!r}"
 
     def _said_of_time(self, at: datetime | None) -> str:

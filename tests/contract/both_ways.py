@@ -12,11 +12,11 @@ from sqlalchemy import select, update
 from celery_jobtrack.errors import JobTrackError
 from celery_jobtrack.model.answers import EnqueueResult, Settled, StartResult
 from celery_jobtrack.model.callback import Callback
+from celery_jobtrack.model.halt import HaltKind, gate_of
 from celery_jobtrack.model.job import ErrorInfo, Progress
 from celery_jobtrack.model.lock import Claim, Kind, OnConflict
 from celery_jobtrack.model.requests import EnqueueRequest, GroupQuery, RedriveRequest, RequeueRequest
 from celery_jobtrack.model.state import CallbackKind, JobState, Outcome, Reason
-from celery_jobtrack.strategies.row import locking
 from celery_jobtrack.testing import steps
 
 if TYPE_CHECKING:
@@ -56,11 +56,10 @@ TIMED = {
     "queue": Kind.QUEUE,
     "rate": Kind.RATE,
     "clock": Kind.CLOCK,
-    "gate": Kind.GATE,
 }
-KEYS = [*SLOTS, *TIMED]
-GATE = Claim(key="gate", kind=Kind.GATE, until_start=True)
-"""What a worker asks for beside what a job claims."""
+HALTED = HaltKind.QUEUE, "Häßlich"
+"""What is halted now and then."""
+KEYS = [*SLOTS, *TIMED, gate_of(*HALTED)]
 
 
 class BothWays:
@@ -143,7 +142,7 @@ class BothWays:
             (self.end_superseded, 1),
             (self.change_lock, 1),
             (self.call_due, 3 if self.timed else 0),
-            (self.change_gate, 1 if self.timed else 0),
+            (self.halt, 1 if self.timed else 0),
             (self.look, 2),
         ]
         operate, weights = zip(*choices, strict=True)
@@ -287,7 +286,7 @@ class BothWays:
         return replace(
             self._claim(key),
             kind=kind,
-            until_start=kind in {Kind.QUEUE, Kind.CLOCK, Kind.GATE} or pick.random() < 0.2,
+            until_start=kind in {Kind.QUEUE, Kind.CLOCK} or pick.random() < 0.2,
             lease=3.5 * TICK if pick.random() < 0.5 else None,
             interval=2.3 * TICK if kind is Kind.RATE else None,
             at=at if kind in {Kind.QUEUE, Kind.CLOCK} else None,
@@ -300,8 +299,6 @@ class BothWays:
             job_id, about = self._job()
             token = f"token-{len(self.tokens)}"
             about = {**about, "retries": self.random.choice([0, 0, 0, 1, 2])}
-            if self.timed and self.random.random() < 0.1:
-                about["claims"] = (*about.get("claims", ()), GATE)
             self.tokens.append((token, job_id, about))
         worker = self.random.choice([steps.WORKER, steps.OTHER_WORKER])
         self.both(lambda store: steps.start(store, job_id, token, worker=worker, **about))
@@ -372,9 +369,11 @@ class BothWays:
         for key in due or [self.random.choice(self.keys)]:
             self.both(lambda store, key=key: store.call_due(key))
 
-    def change_gate(self) -> None:
-        change = self.random.choice([locking.close_gate, locking.open_gate])
-        self.both(lambda store: store._run(lambda rows: change(rows, GATE.key)))
+    def halt(self) -> None:
+        if self.random.random() < 0.4:
+            self.both(lambda store: store.halt(*HALTED))
+        else:
+            self.both(lambda store: store.lift(*HALTED))
 
     def look(self) -> None:
         key = self.random.choice(self.keys)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from celery_jobtrack.model.halt import HaltKind, gate_of
 from celery_jobtrack.model.lock import Claim, Kind, OnConflict, Standing
 from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.strategies.row import locking
 from celery_jobtrack.strategies.sql import SqlStore
 from celery_jobtrack.testing import Clock, steps
+from celery_jobtrack.testing.keys import assert_free
 from tests.contract.interleaving import interleave
 from tests.contract.test_plain_cases import chunk, refuse_transactions, tally_early
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from tests.servers.postgresql import PostgreSQL
 
 KEY = "k"
-GATE = Claim(key="gate", kind=Kind.GATE, until_start=True)
+QUEUE = Claim(key="queue", kind=Kind.QUEUE, until_start=True)
 CLAIM: dict[str, Any] = {"claims": (Claim(key=KEY),)}
 
 
@@ -239,10 +241,10 @@ def test_end_leaves_keys_that_only_an_earlier_attempt_claimed(store):
         Claim(key=KEY, until_start=True),
         Claim(key=KEY, kind=Kind.UNIQUE, on_conflict=OnConflict.SKIP),
         Claim(key=KEY, kind=Kind.RATE, interval=10.0),
-        Claim(key=KEY, kind=Kind.GATE, until_start=True),
+        QUEUE,
     ],
 )
-def test_start_is_not_plain_where_time_or_people_decide(store, claim):
+def test_start_is_not_plain_where_time_decides(store, claim):
     about = {"claims": (claim,)}
     steps.enqueue(store, "a", **about)
     assert not plainly(store, lambda: steps.start(store, "a", "ta", **about))
@@ -261,20 +263,32 @@ def test_start_at_a_key_that_was_about_something_else_is_not_plain(store):
 
 
 @pytest.mark.parametrize("about", [{}, CLAIM])
-def test_start_gives_up_the_place_at_which_the_job_was_parked(store, about):
-    """Its message says nothing of that key: whoever started it asked for it."""
-    store._run(lambda rows: locking.close_gate(rows, GATE.key))
+def test_start_gives_up_a_place_of_which_its_message_says_nothing(store, about):
+    """It may have been written anew since the dispatch."""
+    steps.enqueue(store, "a", claims=(*about.get("claims", ()), QUEUE))
+    assert not plainly(store, lambda: steps.start(store, "a", "ta", **about))
+    assert steps.start(store, "a", "ta", **about).admitted
+    assert store.places(QUEUE.key, 10) == []
+    queue = store.lock(QUEUE.key)
+    assert queue is not None
+    assert queue.is_idle
+
+
+@pytest.mark.parametrize("about", [{}, CLAIM])
+def test_start_is_not_plain_while_a_gate_is_closed_and_leaves_nothing_there(store, about):
     steps.enqueue(store, "a", **about)
-    beside = {"claims": (*about.get("claims", ()), GATE)}
-    assert steps.start(store, "a", "t1", **beside).refusal is Refusal.PARKED
-    assert list(store._run(lambda rows: locking.open_gate(rows, GATE.key))) == ["a"]
+    store.halt(HaltKind.TASK, "shop.resize")
+    assert not plainly(store, lambda: steps.start(store, "a", "t1", **about))
+    assert steps.start(store, "a", "t1", **about).refusal is Refusal.PARKED
+    assert store.lift(HaltKind.TASK, "shop.resize").called == ("a",)
     assert store.unpark("a").applied
-    assert not plainly(store, lambda: steps.start(store, "a", "t2", **about))
+    # What stood at the gate went with that, so the key it claims is the only one.
+    assert plainly(store, lambda: steps.start(store, "a", "t2", **about)) is bool(about)
     assert steps.start(store, "a", "t2", **about).admitted
-    assert store.places(GATE.key, 10) == []
-    gate = store.lock(GATE.key)
-    assert gate is not None
-    assert gate.is_idle
+    assert steps.finish(store, "a", "t2", **about).applied
+    gate = gate_of(HaltKind.TASK, "shop.resize")
+    assert_free(store, gate)
+    assert_free(store, KEY)
 
 
 @pytest.mark.parametrize(
@@ -303,9 +317,8 @@ def test_end_after_the_lease_takes_nothing_from_who_has_the_place_now(store, clo
     assert (standings(store), counts(store)) == ({"b": Standing.HOLDING}, (1, 0))
 
 
-@pytest.mark.parametrize("kind", [Kind.RATE, Kind.GATE])
-def test_end_of_a_job_that_kept_no_place_asks_for_none(store, monkeypatch, kind):
-    about: dict[str, Any] = {"claims": (Claim(key=KEY, kind=kind, interval=10.0, until_start=True),)}
+def test_end_of_a_job_that_kept_no_place_asks_for_none(store, monkeypatch):
+    about: dict[str, Any] = {"claims": (Claim(key=KEY, kind=Kind.RATE, interval=10.0, until_start=True),)}
     assert steps.start(store, "a", "ta", **about).admitted
 
     def asked(*_: Any) -> None:

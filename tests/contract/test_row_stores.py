@@ -13,7 +13,7 @@ from celery_jobtrack.model.event import Cause
 from celery_jobtrack.model.group import Totals
 from celery_jobtrack.model.lock import UNLIMITED, Kind, Place, Standing
 from celery_jobtrack.model.state import EventKind, GroupState, JobState
-from celery_jobtrack.strategies.row import Conflict, locking
+from celery_jobtrack.strategies.row import Conflict
 from celery_jobtrack.testing import Clock, steps
 from celery_jobtrack.testing.threads import Crowd
 from tests.contract.backends import ROW_NAMES
@@ -242,18 +242,6 @@ def test_transaction_reads_one_time(store, clock):
     with store.transaction() as rows:
         first = rows.now()
         assert rows.now() == first
-
-
-@rows
-def test_closed_gate_is_not_pruned(store, clock):
-    with store.transaction() as rows:
-        locking.close_gate(rows, "gate")
-    clock.advance(7200)
-    assert store.prune_locks(store.now() - timedelta(hours=1), 10) == 0
-    with store.transaction() as rows:
-        locking.open_gate(rows, "gate")
-    clock.advance(7200)
-    assert store.prune_locks(store.now() - timedelta(hours=1), 10) == 1
 
 
 @rows

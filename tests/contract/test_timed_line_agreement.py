@@ -1,4 +1,6 @@
-"""Random operations on keys that time moves: every store does what the algorithm over rows does in memory.
+"""Random operations on keys that time moves, and at a gate.
+
+Every store does what the algorithm over rows does in memory.
 
 The clock stands still between two moves, or two stores that are asked one after the other would not agree.
 """
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from celery_jobtrack.model.halt import HaltKind, gate_of
 from celery_jobtrack.model.lock import Claim, Kind, OnConflict
 from celery_jobtrack.strategies.memory import MemoryStore
 from tests.contract.backends import NAMES
@@ -23,11 +26,12 @@ if TYPE_CHECKING:
 KINDS = {
     "alike": Kind.UNIQUE,
     "clock": Kind.CLOCK,
-    "door": Kind.GATE,
     "leased": Kind.SLOTS,
     "queue": Kind.QUEUE,
     "starts": Kind.RATE,
 }
+LOW = {"queue": "low"}
+GATE = gate_of(HaltKind.QUEUE, "low")
 STEP = 2.4
 """Seconds by which the clock is moved. Neither a call nor a lease lasts a whole number of steps, nor do a few
 starts of a rate: asking takes some time, and nothing may hang on that."""
@@ -36,7 +40,9 @@ INTERVALS = [8.1, 65 / 7]
 RUNS = {"redis": 40, "redis-cluster": 10}
 JOBS = 24
 STEPS = 120
-MORE_WEIGHTS = WEIGHTS | {"enqueue": 8, "many": 0.3, "due": 6, "unpark": 8, "finish": 5, "start": 10}
+MORE_WEIGHTS = WEIGHTS | {
+    "enqueue": 8, "many": 0.3, "due": 6, "unpark": 8, "finish": 5, "start": 10, "halt": 4, "lift": 3,
+}  # fmt: skip
 NEAR = 0.25
 """Seconds that asking may take."""
 
@@ -75,6 +81,11 @@ class TimedShop(Shop):
         if name == "due":
             due = sorted(key for key, _ in self.store.due_keys(self.store.now(), 10))
             return [(key, list(self.store.call_due(key))) for key in due]
+        if name == "halt":
+            return self.store.halt(HaltKind.QUEUE, "low")
+        if name == "lift":
+            lifted = self.store.lift(HaltKind.QUEUE, "low")
+            return lifted.applied, list(lifted.called)
         return super().do(name, pick)
 
     def state(self) -> Any:
@@ -128,19 +139,20 @@ def some_job(chance: Random) -> Any:
         "expires_in": between_steps(chance, 20, 90),
         "eta_in": between_steps(chance, 1, 10),
     }
-    return claims, {name: value for name, value in about.items() if chance.random() < 0.25}
+    said = {name: value for name, value in about.items() if chance.random() < 0.25}
+    return claims, said | (LOW if chance.random() < 0.7 else {})
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("backend", [name for name in NAMES if name != "memory-frozen"], indirect=True)
 def test_lines_that_time_moves_agree_with_those_in_memory(backend: Backend) -> None:
-    called, runs = 0, RUNS.get(backend.name, 10)
+    called, lifted, runs = 0, 0, RUNS.get(backend.name, 10)
     for seed in range(runs):
         chance, clock = Random(seed), StandingClock()
         jobs = [some_job(chance) for _ in range(JOBS)]
         with backend.fresh(clock) as store:
             here, there = (
-                TimedShop(its, jobs, list(KINDS)) for its in (store, MemoryStore(clock=clock.time))
+                TimedShop(its, jobs, [*KINDS, GATE]) for its in (store, MemoryStore(clock=clock.time))
             )
             there.begin = here.begin = datetime.fromtimestamp(clock.time(), timezone.utc)
             for step in range(STEPS):
@@ -153,6 +165,8 @@ def test_lines_that_time_moves_agree_with_those_in_memory(backend: Backend) -> N
                 assert here.state() == there.state(), what
                 assert here.times() == pytest.approx(there.times(), abs=NEAR), what
                 called += sum(len(ids) for _, ids in done) if name == "due" else 0
+                lifted += len(done[1]) if name == "lift" else 0
             assert store.faults().faults == ()
     # Or it would have looked at lines that nothing moves.
     assert called > runs
+    assert lifted > runs

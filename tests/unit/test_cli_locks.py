@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from celery_jobtrack.model.halt import HaltKind
 from celery_jobtrack.model.lock import Claim, Kind, OnConflict
 from celery_jobtrack.testing.steps import enqueue, finish, start
 from tests.unit.cli_fixtures import LONG_ID, new_shop
@@ -85,6 +86,14 @@ def test_locks_says_when_the_next_of_a_line_is_due(shop):
     assert "DUE" in head
     assert "in 59 min" in line or "in 1 h" in line
     assert shop.json("locks")["items"][0]["kind"] == "rate"
+
+
+def test_gate_has_no_places_to_be_counted(shop):
+    shop.store.halt(HaltKind.TASK, "shop.mail", "why")
+    enqueue(shop.store, "a", task="shop.mail")
+    start(shop.store, "a", "ta", task="shop.mail")
+    _, line = shop.lines("locks", columns=200)
+    assert line.split()[:2] == ["gate:task:shop.mail", "1"]
 
 
 def test_job_says_for_which_lock_it_waits(shop):

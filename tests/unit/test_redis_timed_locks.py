@@ -1,4 +1,4 @@
-"""Keys in Redis that time moves: what lies there, gates, and what the doctor makes of it."""
+"""Keys in Redis that time moves: what lies there, and what the doctor makes of it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ import msgpack
 import pytest
 
 from celery_jobtrack.model.fault import FaultKind as K
-from celery_jobtrack.model.lock import UNLIMITED, Claim, Kind, Standing
+from celery_jobtrack.model.lock import Claim, Kind, Standing
 from celery_jobtrack.model.requests import Refusal
-from celery_jobtrack.strategies.redis import scripts
 from celery_jobtrack.testing import steps
-from celery_jobtrack.testing.keys import KEY, WAIT, assert_free, claim, run_next, standings
+from celery_jobtrack.testing.keys import KEY, WAIT, claim
 from tests.unit.redis_ward import ROOT, KeysWard
 
 RATE = claim(key="rate", kind=Kind.RATE, interval=10.0)
 QUEUE = claim(key="queue", kind=Kind.QUEUE, until_start=True)
 LEASED = claim(key="leased", lease=60)
-GATE = claim(key="gate", kind=Kind.GATE, until_start=True)
 
 
 @pytest.fixture
@@ -40,19 +38,6 @@ def timed(ward, redis_clock):
     steps.enqueue(store, "later", **claim(key="clock", kind=Kind.CLOCK, at=at, until_start=True))
     assert ward.faults() == []
     return ward
-
-
-@pytest.fixture
-def gate(redis_client, redis_clock):
-    """Runs what an operation on gates would."""
-    parts = [*scripts._parts_of("gates"), "gates"]
-    source = "\n".join(scripts._plain(scripts._read(part)) for part in parts)
-
-    def run(call):
-        offset = round(redis_clock.offset() * 1_000_000)
-        return redis_client.eval(f"{source}\nreturn {call}('gate')", 1, ROOT, offset)
-
-    return run
 
 
 # -- what lies in the keys ----------------------------------------------------------------------------------
@@ -105,57 +90,6 @@ def test_lease_of_an_attempt_without_one_does_not_run_out(ward, redis_clock):
     redis_clock.advance(100)
     assert steps.start(ward.store, "b", "tb", **claim(key="k")).refusal is Refusal.PARKED
     assert ward.faults() == []
-
-
-# -- gates --------------------------------------------------------------------------------------------------
-
-
-def test_closed_gate_parks_who_comes_until_it_is_opened(ward, gate):
-    assert steps.start(ward.store, "a", "ta", **GATE).admitted
-    gate("close_gate")
-    assert steps.start(ward.store, "b", "tb", **GATE).refusal is Refusal.PARKED
-    lock = ward.store.lock("gate")
-    assert (lock.is_closed, lock.waiting, lock.due_at) == (True, 1, None)
-    assert tuple(ward.store.call_due("gate")) == ()
-    assert ward.faults() == []
-    assert gate("open_gate") == [b"b"]
-    run_next(ward.store, ("b",), "tb2", **GATE)
-    assert_free(ward.store, "gate")
-    assert ward.store.lock("gate").limit == UNLIMITED
-
-
-def test_job_parked_at_a_gate_leaves_it_though_its_message_claims_nothing(ward, gate):
-    gate("close_gate")
-    steps.enqueue(ward.store, "a", **GATE)
-    gate("open_gate")
-    assert standings(ward.store, "gate") == {"a": Standing.CALLED}
-    assert ward.store.unpark("a").applied
-    assert steps.start(ward.store, "a", "ta").admitted
-    assert_free(ward.store, "gate")
-
-
-def test_opened_gate_calls_by_chunks(ward, gate):
-    gate("close_gate")
-    for number in range(150):
-        steps.enqueue(ward.store, f"j{number:03}", **GATE)
-    assert len(gate("open_gate")) == 100
-    assert ward.faults() == []
-    assert [key for key, _ in ward.store.due_keys(ward.store.now(), 10)] == ["gate"]
-    assert len(ward.store.call_due("gate")) == 50
-    assert ward.store.due_keys(ward.store.now(), 10) == []
-
-
-def test_closed_gate_is_not_pruned(ward, gate, redis_clock):
-    gate("close_gate")
-    steps.enqueue(ward.store, "a", **GATE)
-    ward.store.request_cancel("a")
-    redis_clock.advance(1000)
-    assert ward.store.prune_locks(ward.store.now(), 10) == 0
-    assert ward.store.lock("gate").is_closed
-    assert ward.faults() == []
-    gate("open_gate")
-    redis_clock.advance(1000)
-    assert ward.store.prune_locks(ward.store.now(), 10) == 1
 
 
 # -- the doctor ---------------------------------------------------------------------------------------------

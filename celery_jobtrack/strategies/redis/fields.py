@@ -280,11 +280,10 @@ LINES: Mapping[Kind, int] = {
     # Never written: a key without a kind is one of slots.
     Kind.SLOTS: 1,
     Kind.RATE: 2,
-    Kind.GATE: 3,
     # From here on a place is kept from the dispatch on.
-    Kind.UNIQUE: 4,
-    Kind.QUEUE: 5,
-    Kind.CLOCK: 6,
+    Kind.UNIQUE: 3,
+    Kind.QUEUE: 4,
+    Kind.CLOCK: 5,
 }
 
 UNKNOWN_ORIGIN = 100

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from celery_jobtrack.model.lock import (
     HIGHEST_PRIORITY,
-    UNLIMITED,
     Kind,
     OnConflict,
     Place,
@@ -138,21 +137,6 @@ def empty(rows: Rows, key: str) -> tuple[str, ...]:
     return called
 
 
-def close_gate(rows: Rows, key: str) -> None:
-    """Let nobody through a gate from now on."""
-    before = rows.lock(key)
-    after = before.evolve(kind=Kind.GATE, limit=0, due_at=None, touched_at=rows.now())
-    rows.update_lock(before, after)
-
-
-def open_gate(rows: Rows, key: str) -> tuple[str, ...]:
-    """Let everybody through a gate again. Gives who is called; of many that wait the first ones."""
-    before = rows.lock(key)
-    after, called = call_next(rows, before.evolve(kind=Kind.GATE, limit=UNLIMITED))
-    rows.update_lock(before, after)
-    return called
-
-
 def _take(rows: Rows, job: JobRecord, claims: list[Claim]) -> Taken:
     fences: list[tuple[str, int]] = []
     called: tuple[str, ...] = ()
@@ -207,7 +191,7 @@ def _passed(
             rows.drop_place(place)
             lock = lock.evolve(taken=max(0, lock.taken - 1))
         return call_next(rows, lock.started(now))
-    if claim.kind in {Kind.CLOCK, Kind.GATE}:
+    if claim.kind is Kind.CLOCK:
         return lock.evolve(touched_at=now), ()
     fence = lock.fence + 1
     added = 0 if place is not None and place.takes else 1
@@ -301,17 +285,3 @@ def _give_up(rows: Rows, place: Place) -> tuple[str, ...]:
     after, called = call_next(rows, after)
     rows.update_lock(before, after)
     return called
-
-
-def _call_next(rows: Rows, lock: LockRecord) -> tuple[LockRecord, list[str]]:
-    """Call whoever may have a place. Gives the key as it is to be written, and who is called."""
-    called = []
-    while lock.taken < lock.limit and lock.waiting:
-        first = rows.first_in_line(lock.key)
-        if first is None:
-            lock = lock.evolve(waiting=0)
-            break
-        rows.put_place(first.evolve(standing=Standing.CALLED, since=rows.now()))
-        lock = lock.evolve(taken=lock.taken + 1, waiting=lock.waiting - 1)
-        called.append(first.job_id)
-    return lock, called

@@ -67,7 +67,7 @@ def _stand_in_line(rows: Rows, job: JobRecord, key: str) -> bool:
         since=rows.now(),
         priority=0 if lock.kind in moments else max(0, min(job.priority or 0, HIGHEST_PRIORITY)),
         recorded_at=moments.get(lock.kind) or job.enqueued_at or rows.now(),
-        until_start=lock.kind in {*moments, Kind.GATE},
+        until_start=lock.kind in moments,
     )
     rows.put_place(place)
     recount(rows, key)

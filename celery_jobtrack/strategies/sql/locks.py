@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, case, delete, not_, or_, select, text
+from sqlalchemy import case, delete, or_, select, text
 
-from celery_jobtrack.model.lock import Kind, Standing
+from celery_jobtrack.model.lock import Standing
 from celery_jobtrack.model.requests import Page
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.strategies.sql.job_queries import JobQueries
@@ -80,7 +80,6 @@ class LockQueries(JobQueries):
             locks.c.taken == 0,
             locks.c.waiting == 0,
             locks.c.touched_at < idle_before,
-            not_(and_(locks.c.kind == Kind.GATE, locks.c.limit == 0)),
             or_(locks.c.next_at.is_(None), locks.c.next_at < idle_before),
         ]
         statement = select(locks.c.key).where(*idle).limit(limit)

@@ -11,7 +11,7 @@ local function add_line_rules(rules)
 
   local function priority_of(job) return math.max(0, math.min(job[J.priority] or 0, C.highest)) end
 
-  local function is_timed(kind) return kind == LINE.RATE or kind == LINE.GATE or kind == LINE.CLOCK end
+  local function is_timed(kind) return kind == LINE.RATE or kind == LINE.CLOCK end
 
   rules.is_timed = is_timed
 

@@ -43,11 +43,9 @@ local function lock_rules()
     if is_new then call('ZADD', root .. ':ln', 0, key) end
   end
 
-  -- A key as it is after a job came with its claim. A gate is opened and closed by people.
+  -- A key as it is after a job came with its claim.
   function rules.claimed_by(lock, claim)
-    local kind = claim[CLAIM.kind]
-    if kind ~= LINE.GATE then lock[L.limit] = claim[CLAIM.limit] end
-    lock[L.kind], lock[L.interval] = kind, claim[CLAIM.interval]
+    lock[L.kind], lock[L.limit], lock[L.interval] = claim[CLAIM.kind], claim[CLAIM.limit], claim[CLAIM.interval]
     return lock
   end
 
@@ -98,7 +96,7 @@ local function lock_rules()
     end
     if starts_later then return stirs end
     for _, claim in ipairs(claims) do
-      -- Nobody need stand at a rate, or at a gate, that lets nobody through.
+      -- Nobody need stand at a rate that lets nobody through.
       if not is_from_dispatch(claim) and (claim[CLAIM.kind] or not is_free(claim[CLAIM.key])) then
         local is_met, holder, by_time = line().would_be_met(claim, true)
         if not is_met then return true, claim, holder end
@@ -137,7 +135,7 @@ local function lock_rules()
     job[J.keyed] = true
     for _, claim in ipairs(claims) do
       local kind, blocked, fence = claim[CLAIM.kind], nil, nil
-      if kind == LINE.RATE or kind == LINE.GATE or kind == LINE.CLOCK then
+      if kind == LINE.RATE or kind == LINE.CLOCK then
         if is_from_dispatch(claim) == at_dispatch then blocked = rules.timed().pass(id, job, claim, called) end
       elseif is_from_dispatch(claim) == at_dispatch then
         blocked, fence = take_one(id, job, claim, called)

@@ -139,7 +139,6 @@ end
 -- is due too early is called in vain once, and is right then.
 local function due_at_latest(key, lock)
   local kind, soonest = lock[L.kind], rules.line().soonest(key)
-  if kind == LINE.GATE then return lock[L.limit] > 0 and now or nil end
   if kind == LINE.CLOCK then return math.max(rules.timed().comes_at(rules.first_of(':lw:', key), key), now) end
   if kind == LINE.RATE then return math.max(lock[L.next_at] or now, soonest or now, now) end
   return soonest and math.max(soonest, now)
@@ -153,8 +152,7 @@ local function lock_lacks(key)
   if not lock then return taken + waiting > 0 and {'lk'} or {} end
   lock = unpacked(lock)
   if not call('ZSCORE', root .. ':ln', key) then missing[1] = 'ln' end
-  local is_closed = lock[L.kind] == LINE.GATE and lock[L.limit] == 0
-  if taken + waiting == 0 and not is_closed and not call('ZSCORE', root .. ':lt', key) then missing[#missing + 1] = 'lt' end
+  if taken + waiting == 0 and not call('ZSCORE', root .. ':lt', key) then missing[#missing + 1] = 'lt' end
   -- A limit that was raised counts from the next time that somebody leaves.
   if waiting == 0 then return missing end
   local due, latest = tonumber(call('ZSCORE', root .. ':ld', key) or math.huge), due_at_latest(key, lock)

@@ -1,7 +1,7 @@
 -- uses: core
 -- Delete keys at which nobody has stood for a while. An entry of a key at which somebody stands again is
--- removed: whoever leaves it last files it anew. So is that of a closed gate, which whoever opens it files
--- anew; and that of a rate not at rest is filed by the time when it will be.
+-- removed: whoever leaves it last files it anew. That of a rate not at rest is filed by the time when it
+-- will be.
 -- ARGV: 2 time, 3 limit, 4 how many to look at. Gives [how many were deleted, whether there may be more].
 
 local removed, limit, before = 0, tonumber(ARGV[3]), tonumber(ARGV[2])
@@ -10,8 +10,7 @@ for _, key in ipairs(keys) do
   if removed == limit then break end
   local raw = call('GET', root .. ':lk:' .. key)
   local lock = raw and unpacked(raw) or {}
-  local is_closed = lock[L.kind] == LINE.GATE and lock[L.limit] == 0
-  if is_closed or call('EXISTS', root .. ':lh:' .. key, root .. ':lw:' .. key) > 0 then
+  if call('EXISTS', root .. ':lh:' .. key, root .. ':lw:' .. key) > 0 then
     call('ZREM', root .. ':lt', key)
   elseif lock[L.next_at] and lock[L.next_at] >= before then
     call('ZADD', root .. ':lt', lock[L.next_at], key)

@@ -19,7 +19,6 @@ local function add_timed_rules(rules)
 
   function rules.free(lock, taken)
     if lock[L.kind] == LINE.CLOCK then return C.unlimited end
-    if lock[L.kind] == LINE.GATE then return lock[L.limit] == 0 and 0 or C.unlimited end
     return starts(lock) - taken
   end
 
@@ -38,7 +37,6 @@ local function add_timed_rules(rules)
   function rules.due(lock, key, first, taken)
     local kind, next_at, interval = lock[L.kind], lock[L.next_at], lock[L.interval]
     if kind == LINE.CLOCK then return rules.comes_at(first, key) end
-    if kind == LINE.GATE then return lock[L.limit] > 0 and now or nil end
     if next_at and interval and taken < lock[L.limit] then
       return math.max(next_at - (lock[L.limit] - taken - 1) * interval, now)
     end
@@ -72,7 +70,7 @@ local function add_timed_rules(rules)
     end
   end
 
-  -- Pass a rate, a gate or a clock, at which nothing is kept, or be blocked there. Gives how, or nil.
+  -- Pass a rate or a clock, at which nothing is kept, or be blocked there. Gives how, or nil.
   function rules.pass(id, job, claim, called)
     local key, kind, at = claim[CLAIM.key], claim[CLAIM.kind], claim[CLAIM.at]
     if kind == LINE.CLOCK then
@@ -86,12 +84,14 @@ local function add_timed_rules(rules)
     local function has_room()
       return rules.line().free_places(lock, key) > 0 and call('EXISTS', root .. ':lw:' .. key) == 0
     end
-    local may_pass = had_place
-    -- Its way to the worker was short, or it was called by another rate than that of today.
-    if had_place and kind == LINE.RATE then may_pass = starts(lock) > 0 end
-    if not had_place then may_pass = has_room() or rules.drop_overdue(key) > 0 and has_room() end
+    local may_pass
+    if had_place then
+      -- Its way to the worker was short, or it was called by another rate than that of today.
+      may_pass = starts(lock) > 0
+    else
+      may_pass = has_room() or rules.drop_overdue(key) > 0 and has_room()
+    end
     if not may_pass then return rules.line().block(id, job, claim, called) end
-    if kind == LINE.GATE then return nil end
     rules.give_back(id, job, key)
     count_start(lock)
     rules.line().call_next(key, called, lock, is_new)
