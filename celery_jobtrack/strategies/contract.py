@@ -377,6 +377,8 @@ class Store(TrackingStrategy):
 
         Who came first stays: the time and the reason are theirs. A start from now on parks the job at the
         halt's gate, if its message is kept; otherwise nobody could publish it again, and it starts.
+        Of its places it leaves those that it keeps only until its start, but at unique keys; who is called
+        then is in the answer to that start.
         """
 
     @abstractmethod

@@ -7,38 +7,64 @@ lifted, and is called, or finds it lifted.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from celery_jobtrack.model.halt import gates_before
 from celery_jobtrack.model.lock import HIGHEST_PRIORITY, Place, Standing
+from celery_jobtrack.strategies.row import locking
 
 if TYPE_CHECKING:
     from celery_jobtrack.model.job import JobRecord
+    from celery_jobtrack.model.lock import Claim
     from celery_jobtrack.strategies.row.rows import Rows
 
 AT_ONCE = 100
 """How many are called in one transaction."""
 
 
-def hold_back(rows: Rows, job: JobRecord) -> str | None:
-    """Let a job that would start wait at the first closed gate before it. Gives its key; None if none is."""
-    for key in gates_before(rows.halts(), job):
-        lock = rows.lock(key)
-        # Read again: it may have been opened until this transaction had its row.
-        if key in gates_before(rows.halts(), job):
-            rows.put_place(
-                Place(
-                    key=key,
-                    job_id=job.id,
-                    standing=Standing.WAITING,
-                    since=rows.now(),
-                    priority=max(0, min(job.priority or 0, HIGHEST_PRIORITY)),
-                    recorded_at=job.enqueued_at or rows.now(),
-                )
-            )
-            rows.update_lock(lock, lock.evolve(limit=0, waiting=lock.waiting + 1, touched_at=rows.now()))
-            return key
-    return None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBack:
+    """Where a job waits that would have started."""
+
+    gate: str
+    called: tuple[str, ...]
+    """Who goes before it at keys at which it stood only until its start."""
+
+
+def hold_back(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> HeldBack | None:
+    """Let a job that would start wait at the first closed gate before it; None if none is.
+
+    Args:
+        rows: The transaction.
+        job: As it is recorded.
+        claims: What its message says that it claims. None is taken; who is parked leaves what lets others go
+            before it, as in any line.
+    """
+    gates = gates_before(rows.halts(), job)
+    if not gates:
+        return None
+    way = locking.keys_of_way(rows, job, claims) if job.keyed else []
+    locks = {key: rows.lock(key) for key in sorted({*gates, *way})}
+    # Read again: they may have been opened until this transaction had their rows.
+    closed = gates_before(rows.halts(), job)
+    key = next((key for key in gates if key in closed), None)
+    if key is None:
+        return None
+    called = locking.make_way(rows, job, claims) if way else ()
+    rows.put_place(
+        Place(
+            key=key,
+            job_id=job.id,
+            standing=Standing.WAITING,
+            since=rows.now(),
+            priority=max(0, min(job.priority or 0, HIGHEST_PRIORITY)),
+            recorded_at=job.enqueued_at or rows.now(),
+        )
+    )
+    lock = locks[key]
+    rows.update_lock(lock, lock.evolve(limit=0, waiting=lock.waiting + 1, touched_at=rows.now()))
+    return HeldBack(gate=key, called=called)
 
 
 def call_some(rows: Rows, key: str) -> tuple[tuple[str, ...], bool]:

@@ -165,11 +165,12 @@ class JobTransitions(RowBase):
         state = _state_of_groups(rows, job, origin)
         move = moves.start(job, known, state, request, rows.now())
         taken = locking.Taken()
-        gate: str | None = None
+        held: gates.HeldBack | None = None
         if move.starts and job is not None and may_be_held and request.asks:
-            gate = gates.hold_back(rows, job)
-        if gate is not None:
-            move = moves.park(job, origin, gate, None, rows.now())
+            held = gates.hold_back(rows, job, origin.claims)
+        if held is not None:
+            taken = locking.Taken(called=held.called)
+            move = moves.park(job, origin, held.gate, None, rows.now())
         elif move.starts and move.job is not None and (origin.claims or (job is not None and job.keyed)):
             taken = locking.take(rows, move.job if job is None else job, origin.claims)
             if taken.blocked is not None:

@@ -55,12 +55,10 @@ def take(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> Taken:
         claims: What it claims.
     """
     claims = in_order(claims)
-    unique = [claim.key for claim in claims if claim.kind is Kind.UNIQUE and claim.until_start]
+    unique = _unique_until_start(claims)
     for key in unique:
         rows.lock(key)  # in its turn, as it may be left at the end
-    called: tuple[str, ...] = ()
-    if job.keyed:
-        called = _give_up_those(rows, job, lambda place: place.until_start and place.key not in unique)
+    called = make_way(rows, job, claims) if job.keyed else ()
     taken = _take(rows, job, [claim for claim in claims if not claim.from_dispatch])
     called += taken.called
     if taken.blocked is None and unique:
@@ -92,6 +90,18 @@ def look(rows: Rows, job: JobRecord, claims: tuple[Claim, ...], *, starts_later:
             later = _take(rows, job, others)
             return replace(later, called=called + later.called)
     return replace(taken, called=called)
+
+
+def keys_of_way(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> list[str]:
+    """Of the keys that a job claims, and others, those at which ``make_way`` gives up its place."""
+    unique = _unique_until_start(claims)
+    return [place.key for place in rows.places_of(job.id) if _is_in_the_way(place, unique)]
+
+
+def make_way(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> tuple[str, ...]:
+    """Give up what a job keeps only until its start and lets others go before it. Gives who is called."""
+    unique = _unique_until_start(claims)
+    return _give_up_those(rows, job, lambda place: _is_in_the_way(place, unique))
 
 
 def leave(rows: Rows, job: JobRecord) -> tuple[str, ...]:
@@ -156,6 +166,14 @@ def _take(rows: Rows, job: JobRecord, claims: list[Claim]) -> Taken:
         if claim.kind is Kind.SLOTS:
             fences.append((claim.key, after.fence))
     return Taken(fences=tuple(fences), called=called)
+
+
+def _unique_until_start(claims: tuple[Claim, ...]) -> list[str]:
+    return [claim.key for claim in claims if claim.kind is Kind.UNIQUE and claim.until_start]
+
+
+def _is_in_the_way(place: Place, unique: list[str]) -> bool:
+    return place.until_start and place.key not in unique
 
 
 def _make_room(rows: Rows, claim: Claim) -> tuple[bool, tuple[str, ...]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from celery_jobtrack.model.halt import HaltKind, gate_of
-from celery_jobtrack.model.lock import Standing
+from celery_jobtrack.model.lock import Kind, OnConflict, Standing
 from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.model.state import JobState, Reason
-from celery_jobtrack.testing.keys import KEY, WAIT, assert_free, standings
+from celery_jobtrack.testing.keys import KEY, WAIT, assert_free, claim, standings
 from celery_jobtrack.testing.steps import (
     batch,
     enqueue,
@@ -229,6 +230,72 @@ class GateContract:
         finish(store, "a", "ta3", **IN_LOW, **WAIT)
         assert_free(store, LOW)
         assert_free(store, KEY)
+
+    def test_release_of_a_gate_opens_nothing(self, store: Store, clock: Clock) -> None:
+        store.halt(QUEUE, "low")
+        clock.advance(3600)
+        store.prune_locks(store.now(), 100)
+        assert tuple(store.release_lock(LOW)) == ()
+        park(store, "a", "b", **IN_LOW)
+        assert tuple(store.release_lock(LOW)) == ()
+        assert tuple(store.call_due(LOW)) == ()
+        assert standings(store, LOW) == {"a": Standing.WAITING, "b": Standing.WAITING}
+        assert store.called_jobs(10) == []
+        publish(store, store.lift(QUEUE, "low").called)
+        store.halt(QUEUE, "low")
+        assert start(store, "a", "t2", **IN_LOW).refusal is Refusal.PARKED
+        assert tuple(store.release_lock(LOW)) == ()
+        assert store.lift(QUEUE, "low").called == ("a",)
+
+    def test_release_of_a_gate_leaves_who_was_called_his_turn(self, store: Store) -> None:
+        store.halt(QUEUE, "low")
+        park(store, "a", **IN_LOW)
+        store.lift(QUEUE, "low")
+        assert tuple(store.release_lock(LOW)) == ()
+        assert publish(store, store.called_jobs(10)) == ["a"]
+        assert_free(store, LOW)
+
+    def test_job_at_a_gate_lets_others_of_its_queue_go_before_it(self, store: Store) -> None:
+        queued = claim(key="deadline:celery", kind=Kind.QUEUE, until_start=True)
+        for name, about in (("a", {**IN_LOW, **queued}), ("b", queued), ("c", queued)):
+            enqueue(store, name, **about)
+        store.halt(QUEUE, "low")
+        result = start(store, "a", "ta", **IN_LOW, **queued)
+        assert (result.refusal, tuple(result.called)) == (Refusal.PARKED, ("b",))
+        assert standings(store, "deadline:celery") == {"b": Standing.CALLED, "c": Standing.WAITING}
+        publish(store, result.called)
+        assert start(store, "b", "tb", **queued).called == ("c",)
+        publish(store, ["c"])
+        assert start(store, "c", "tc", **queued).admitted
+        publish(store, store.lift(QUEUE, "low").called)
+        assert start(store, "a", "ta2", **IN_LOW, **queued).admitted
+        assert_free(store, "deadline:celery")
+        assert_free(store, LOW)
+
+    def test_job_at_a_gate_leaves_the_clock_by_which_it_was_due(self, store: Store, clock: Clock) -> None:
+        at = store.now() + timedelta(seconds=10)
+        due = {**claim(key="clock:today", kind=Kind.CLOCK, until_start=True, at=at), "eta": at}
+        assert enqueue(store, "a", **IN_LOW, **due).held_back
+        clock.advance(11)
+        publish(store, store.call_due("clock:today"))
+        store.halt(QUEUE, "low")
+        result = start(store, "a", "ta", **IN_LOW, **due)
+        assert (result.refusal, tuple(result.called)) == (Refusal.PARKED, ())
+        assert_free(store, "clock:today")
+        publish(store, store.lift(QUEUE, "low").called)
+        assert start(store, "a", "ta2", **IN_LOW, **due).admitted
+
+    def test_job_at_a_gate_stays_the_only_one(self, store: Store) -> None:
+        only = claim(OnConflict.SKIP, key="unique:report", kind=Kind.UNIQUE, until_start=True)
+        enqueue(store, "a", **IN_LOW, **only)
+        store.halt(QUEUE, "low")
+        assert start(store, "a", "ta", **IN_LOW, **only).refusal is Refusal.PARKED
+        assert standings(store, "unique:report") == {"a": Standing.HOLDING}
+        assert enqueue(store, "b", **only).held_back
+        assert the_job(store, "b").state is JobState.SKIPPED
+        publish(store, store.lift(QUEUE, "low").called)
+        assert start(store, "a", "ta2", **IN_LOW, **only).admitted
+        assert_free(store, "unique:report")
 
     def test_cancelled_job_leaves_the_gate_and_calls_nobody(self, store: Store) -> None:
         store.halt(QUEUE, "low")

@@ -17,14 +17,16 @@ local function gate_rules()
   end
 
   -- Let a job that would start wait at the first gate before it that is closed, if its message is kept:
-  -- nobody could publish it again without. Gives how it is blocked, as lock_rules().take does, or nil.
-  function gates.hold_back(id, job)
+  -- nobody could publish it again without. Who is parked leaves what lets others go before it, as in any line.
+  -- Gives how it is blocked, as lock_rules().take does, or nil; and who is called.
+  function gates.hold_back(id, job, claims)
     if call('EXISTS', root .. ':b:' .. id) == 0 then return nil end
     local names = {'task:' .. job[J.task]}
     if job[J.queue] then table.insert(names, 1, 'queue:' .. job[J.queue]) end
     for _, name in ipairs(names) do
       if gates.is_halted(name) then
         local rules, key = lock_rules(), gates.key_of(name)
+        local called = rules.make_way(id, job, claims)
         local lock, is_new = rules.load(key)
         lock[L.limit] = 0
         rules.save(key, lock, is_new)
@@ -32,7 +34,7 @@ local function gate_rules()
         job[J.seq] = job[J.seq] or call('HINCRBY', root, 'seq', 1)
         rules.line().line_up(id, job, key)
         rules.stand(job, {key, false, nil, now})
-        return {key = key, parked = true, superseded = {}, called = {}}
+        return {key = key, parked = true, superseded = {}}, called
       end
     end
   end

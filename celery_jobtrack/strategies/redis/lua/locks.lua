@@ -149,20 +149,25 @@ local function lock_rules()
     return nil, fences
   end
 
+  -- Give up what a job keeps only until its start and lets others go before it.
+  -- Gives who is called, and the other keys that are kept until then.
+  function rules.make_way(id, job, claims)
+    local unique = {}
+    for _, claim in ipairs(claims) do
+      if claim[CLAIM.kind] == LINE.UNIQUE and claim[CLAIM.until_start] then unique[claim[CLAIM.key]] = true end
+    end
+    if not job[J.stands] then return {}, unique end
+    return rules.give_up_those(id, job, function(entry)
+      return entry[PLACE.until_start] and not unique[entry[PLACE.key]]
+    end), unique
+  end
+
   -- Take a place at every key for a start, or stand in line at the first that has none left: what was taken
   -- before is kept by who is parked. What was kept only until the start is left: by who is parked only what
   -- lets others go before it.
   -- Gives how the job is blocked, or nil; its fences, [key, fence, …]; who is called.
   function rules.take(id, job, claims)
-    local called, unique = {}, {}
-    for _, claim in ipairs(claims) do
-      if claim[CLAIM.kind] == LINE.UNIQUE and claim[CLAIM.until_start] then unique[claim[CLAIM.key]] = true end
-    end
-    if job[J.stands] then
-      called = rules.give_up_those(id, job, function(entry)
-        return entry[PLACE.until_start] and not unique[entry[PLACE.key]]
-      end)
-    end
+    local called, unique = rules.make_way(id, job, claims)
     rules.mine = id
     local blocked, fences = take_all(id, job, claims, called, false)
     if not blocked and next(unique) then

@@ -59,6 +59,7 @@ elseif job[J.expires_at] and now > job[J.expires_at] then
   refusal, reason = REFUSAL.EXPIRED, REASON.EXPIRED
 end
 
+local claims = ARGV[11] and ARGV[11] ~= '' and unpacked(ARGV[11]) or {}
 local event, called, blocked, fences
 move(job, refusal and STATE.REVOKED or STATE.STARTED)
 if not was[1] then join_if_open(job) end
@@ -66,10 +67,9 @@ if refusal then
   end_job(job, reason)
   called = leave_keys(id, job)
 elseif was[1] and not ARGV[12] and call('EXISTS', root .. ':h') == 1 then
-  blocked, called = gate_rules().hold_back(id, job), {}
+  blocked, called = gate_rules().hold_back(id, job, claims)
 end
 if not refusal and not blocked and (ARGV[11] or job[J.keyed]) then
-  local claims = ARGV[11] and ARGV[11] ~= '' and unpacked(ARGV[11]) or {}
   blocked, fences, called = lock_rules().take(id, job, claims)
 end
 if blocked then
