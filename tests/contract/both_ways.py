@@ -142,7 +142,7 @@ class BothWays:
             (self.end_superseded, 1),
             (self.change_lock, 1),
             (self.call_due, 3 if self.timed else 0),
-            (self.halt, 1 if self.timed else 0),
+            (self.halt, 3 if self.timed else 0),
             (self.look, 2),
         ]
         operate, weights = zip(*choices, strict=True)
