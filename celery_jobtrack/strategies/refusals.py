@@ -1,4 +1,4 @@
-"""What is said when something is refused: a member of a group, a job at a key, a job that is to be forgotten."""
+"""What is said when a group refuses a member, a key a job, or a job to be forgotten."""
 
 from __future__ import annotations
 
