@@ -16,6 +16,7 @@ COMMANDS = {
     "dispatch": "many jobs sent at once, against Celery's loop and group",
     "chords": "many jobs and one that follows, against Celery's chord",
     "groups": "what a large group costs",
+    "rates": "how evenly a global rate spaces the starts of four workers",
     "profile": "where the CPU of one job goes",
     "scale": "size and answers of a store with a million jobs",
     "readme": "write the latest figures into README.md",

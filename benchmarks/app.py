@@ -14,6 +14,9 @@ from celery import Celery
 from benchmarks.case import Case
 from benchmarks.marks import Marks
 
+RATE = "120/m"
+INTERVAL = 0.5
+"""Seconds, of that rate."""
 WARM_UP = "warm-up"
 MEASURED = "measured"
 
@@ -39,6 +42,12 @@ def make_app(case: Case) -> Celery:
     @app.task(name="benchmarks.noop", shared=False, **options, **_lock_options(app, case))
     def noop(number: str = "") -> None:  # noqa: ARG001 - what a key is made of
         marks.add()
+
+    if case.tracked:
+
+        @app.task(name="benchmarks.rated", shared=False, global_rate=RATE, **options)
+        def rated() -> None:
+            """What counts is recorded."""
 
     @app.task(name="benchmarks.follow", shared=False, **options)
     def follow() -> None:

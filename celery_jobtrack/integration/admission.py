@@ -12,7 +12,7 @@ from celery import states
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from celery_jobtrack.errors import GroupNotSet, StoreUnavailable
-from celery_jobtrack.integration.claims import declares_claims, needs_the_store
+from celery_jobtrack.integration.claims import counts_starts, declares_claims, needs_the_store
 from celery_jobtrack.integration.described import describe
 from celery_jobtrack.integration.header import Header
 from celery_jobtrack.integration.origin import origin_of_request
@@ -83,9 +83,10 @@ def _ask(runtime: Runtime, task: Any, request: Any, header: Header | None) -> Ru
     result = _start(runtime, task, request, start, header)
     if result is None:
         return Running(runtime, start, header, None)
+    if result.refusal is Refusal.PARKED or counts_starts(start.origin.claims):
+        # It may be due soon; or the next one is, now that this one has started.
+        runtime.look_at_the_time()
     if not result.admitted:
-        if result.refusal is Refusal.PARKED:
-            runtime.look_at_the_time()
         logger.info("job %s (%s) is not run: %s", start.origin.job_id, task.name, result.refusal)
         raise Ignore(f"not run: {result.refusal}")
     return Running(runtime, start, header, result)

@@ -15,6 +15,7 @@ from celery.utils import gen_unique_id
 from celery_jobtrack.errors import GroupNotSet
 from celery_jobtrack.integration.admission import admit
 from celery_jobtrack.integration.claims import OVERLAPS, claims_of
+from celery_jobtrack.integration.given_time import given_deadline
 from celery_jobtrack.integration.header import KEY, Header
 from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags, group_id_of
 from celery_jobtrack.integration.result import TrackedEagerResult, TrackedResult
@@ -231,6 +232,8 @@ class TrackedTask(Task):  # type: ignore[type-arg] # Task[...] cannot be subscri
         headers: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
         given = Header.load(headers or {}) or Header()
+        if own.get("deadline") is not None:
+            given_deadline(own["deadline"], self.app)
         group_id = group_id_of(own.get("job_group"))
         if group_id is None and self.group_required:
             raise GroupNotSet(f"task {self.name} runs in a group only (group_required = True)")

@@ -1,10 +1,10 @@
-"""What is said when a group refuses a member, and when a job cannot be forgotten."""
+"""What is said when a group refuses a member, a key a job, or a job to be forgotten."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.errors import GroupCancelled, GroupNotCompleted, InvalidPayload
+from celery_jobtrack.errors import GroupCancelled, GroupNotCompleted, InvalidPayload, Overlapping
 from celery_jobtrack.model.state import JobState
 
 if TYPE_CHECKING:
@@ -55,3 +55,15 @@ def awaited_member(job: JobRecord, title: str) -> GroupNotCompleted:
         f"job {job.id} ({job.task}) is a member of group {title!r} ({job.group_id}), which needs it until "
         "the group has completed and its listeners have been told; forget it then"
     )
+
+
+def overlapping(task: str, key: str, holder_id: str | None) -> Overlapping:
+    """A job is not dispatched as there is no room at a key, and it shall not wait.
+
+    Args:
+        task: Whose job it would be.
+        key: Where there is none.
+        holder_id: Who has it; None where nobody does, as at a rate.
+    """
+    why = f"job {holder_id} has the lock {key!r}" if holder_id else f"{key!r} lets no more start at this time"
+    return Overlapping(f"task {task} is not dispatched: {why}", key, holder_id)

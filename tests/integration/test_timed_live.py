@@ -55,6 +55,13 @@ def test_rate_spaces_the_starts_of_all_workers(shop):
     assert shop.jobtrack.store.due_keys(shop.jobtrack.store.now() + timedelta(days=1), 10) == []
 
 
+def test_who_parks_or_starts_by_a_rate_sees_to_the_next_one(make_shop, redis_server):
+    shop = make_shop(broker_url=redis_server.new_database())
+    with shop.worker("-c", "1", shop_alarm_interval=3600, jobtrack_check_interval=3600):
+        ids = [shop.task("rated").delay(number).id for number in range(5)]
+        await_success(shop, len(ids))
+
+
 def test_rate_goes_on_when_the_worker_dies_that_knew_of_it(shop):
     first = shop.start_worker("-c", "1")
     first.await_ready()

@@ -138,6 +138,13 @@ def test_deadline_that_has_passed_is_refused(small, add, deadline):
     assert small.recorded() == []
 
 
+def test_deadline_that_has_passed_is_refused_of_an_eager_job(eager):
+    task = eager.task(name="add")(_add)
+    with pytest.raises(InvalidPayload, match="has passed"):
+        task.apply_async((1,), deadline=timedelta(seconds=-1))
+    assert eager.recorded() == []
+
+
 @pytest.mark.parametrize("deadline", ["tomorrow", True, [1]])
 def test_what_is_no_deadline_is_refused(small, add, deadline):
     with pytest.raises(InvalidPayload, match="time"):

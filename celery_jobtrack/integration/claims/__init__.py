@@ -8,7 +8,13 @@ from celery_jobtrack.integration.claims.declared import (
     check_unique,
     declares_claims,
 )
-from celery_jobtrack.integration.claims.moments import clock_claim, deadline_claim, is_far, needs_the_store
+from celery_jobtrack.integration.claims.moments import (
+    clock_claim,
+    counts_starts,
+    deadline_claim,
+    is_far,
+    needs_the_store,
+)
 
 __all__ = [
     "GIVEN",
@@ -18,6 +24,7 @@ __all__ = [
     "check_unique",
     "claims_of",
     "clock_claim",
+    "counts_starts",
     "deadline_claim",
     "declares_claims",
     "is_far",

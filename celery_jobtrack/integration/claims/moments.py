@@ -47,6 +47,11 @@ def is_far(eta: datetime | None, park_after: float | None, now: datetime) -> boo
     return eta is not None and park_after is not None and eta - now > timedelta(seconds=park_after)
 
 
+def counts_starts(claims: Iterable[Claim]) -> bool:
+    """Whether the start of a job with these claims says when the next one may start."""
+    return any(claim.kind is Kind.RATE for claim in claims)
+
+
 def needs_the_store(claims: Iterable[Claim]) -> bool:
     """Whether a job cannot start without the store: it claims more than was asked for at its dispatch."""
     return any(not claim.from_dispatch for claim in claims)

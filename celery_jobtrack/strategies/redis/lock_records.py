@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from celery_jobtrack.errors import Overlapping
 from celery_jobtrack.model.lock import Kind, LockRecord, Place, in_order
+from celery_jobtrack.strategies import refusals
 from celery_jobtrack.strategies.redis.fields import CONFLICTS, LINES, LOCK, STANDINGS
 from celery_jobtrack.strategies.redis.ids import pack_key, unpack_id
 from celery_jobtrack.strategies.redis.packing import (
@@ -22,6 +22,7 @@ from celery_jobtrack.strategies.redis.packing import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from celery_jobtrack.errors import Overlapping
     from celery_jobtrack.model.lock import Claim
 
 _STANDING = {code: standing for standing, code in STANDINGS.items()}
@@ -101,7 +102,4 @@ def load_place(key: str, found: Sequence[Any]) -> Place:
 
 def overlapping(task: str, key: bytes, holder: bytes | None) -> Overlapping:
     """Why a job is not dispatched."""
-    name, holder_id = key.decode(), unpack_id(holder) if holder else None
-    return Overlapping(
-        f"task {task} is not dispatched: job {holder_id} has the lock {name!r}", name, holder_id
-    )
+    return refusals.overlapping(task, key.decode(), unpack_id(holder) if holder else None)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from celery_jobtrack.errors import (
     GroupCancelled,
     GroupCompleted,
-    Overlapping,
     UnknownGroup,
 )
 from celery_jobtrack.model import grouping, moves
@@ -25,7 +24,7 @@ from celery_jobtrack.model.requests import (
     StartRequest,
 )
 from celery_jobtrack.model.state import GroupState, JobState, Reason
-from celery_jobtrack.strategies.refusals import cancelled_group
+from celery_jobtrack.strategies.refusals import cancelled_group, overlapping
 from celery_jobtrack.strategies.row import gates, locking
 from celery_jobtrack.strategies.row.base import RowBase
 from celery_jobtrack.strategies.strays import StrayJob
@@ -285,11 +284,7 @@ def _held_back(rows: Rows, job: JobRecord, request: EnqueueRequest, taken: locki
     if taken.blocked is None:
         return job
     if taken.blocked.on_conflict is OnConflict.RAISE:
-        raise Overlapping(
-            f"task {job.task} is not dispatched: job {taken.blocked_by} has the lock {taken.blocked.key!r}",
-            taken.blocked.key,
-            taken.blocked_by,
-        )
+        raise overlapping(job.task, taken.blocked.key, taken.blocked_by)
     held = _blocked(None, request.origin, taken, rows).job
     assert held is not None
     return held.evolve(enqueued_at=job.enqueued_at)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from celery_jobtrack.errors import Overlapping
 from celery_jobtrack.model.lock import CALL_LASTS, Claim, Kind, OnConflict, Standing
 from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.model.state import JobState
@@ -134,6 +137,12 @@ class TimedLineContract:
         start(store, "a", "ta", **SKIPPED)
         assert enqueue(store, "b", **SKIPPED).held_back
         assert the_job(store, "b").state is JobState.SKIPPED
+
+    def test_excess_is_refused_if_it_shall(self, store: Store) -> None:
+        start(store, "a", "ta", **SKIPPED)
+        with pytest.raises(Overlapping, match="'starts:report' lets no more start at this time"):
+            enqueue(store, "b", **claim(OnConflict.RAISE, key=STARTS, kind=Kind.RATE, interval=10.0))
+        assert store.job("b") is None
 
     def test_nobody_overtakes_who_waits_for_the_rate(self, store: Store, clock: Clock) -> None:
         start(store, "a", "ta", **RATE)

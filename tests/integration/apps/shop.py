@@ -17,6 +17,7 @@ from celery import Celery, group
 from celery.exceptions import Ignore, Reject
 
 from celery_jobtrack import JobTrack, Limit, Overlap, TrackableTask, events
+from celery_jobtrack.integration import bootstep
 from tests.integration.apps import witness
 
 FOLDER = "JOBTRACK_SHOP_FOLDER"
@@ -370,5 +371,7 @@ if FOLDER in os.environ:
     jobtrack.autodiscover(JOBS)
     add_tasks(app, _folder)
     _listeners = add_listeners(_folder)
+    # A worker whose own look comes so seldom shows who else sees to it that jobs go in time.
+    bootstep.ALARM_INTERVAL = app.conf.get("shop_alarm_interval", bootstep.ALARM_INTERVAL)
     if app.conf.get("shop_dies_at_callbacks"):
         die_at_callbacks(jobtrack, _folder)
