@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from celery_jobtrack.model.halt import HaltKind, gate_of
+from celery_jobtrack.model.lock import Kind, Standing
 from celery_jobtrack.model.requests import Refusal
 from celery_jobtrack.model.state import JobState
 from celery_jobtrack.testing import Clock, steps
-from celery_jobtrack.testing.keys import assert_free, standings
+from celery_jobtrack.testing.keys import assert_free, claim, standings
 from tests.contract.backends import ROW_NAMES
 from tests.contract.interleaving import interleave
 
@@ -52,6 +53,18 @@ def test_start_that_waited_for_a_lift_finds_the_gate_open(store):
     assert (lifted.applied, lifted.called) == (True, ())
     assert started.admitted
     assert standings(store, GATE) == {}
+
+
+def test_start_that_waited_for_a_lift_makes_way_once(store):
+    queued = claim(key="deadline:low", kind=Kind.QUEUE, until_start=True)
+    for name in ("c", "d", "e"):
+        steps.enqueue(store, name, **LOW, **queued)
+    halt(store)
+    _, started = interleave(
+        store, lambda: lift(store), lambda: steps.start(store, "c", "tc", **LOW, **queued)
+    )
+    assert (started.admitted, started.called) == (True, ("d",))
+    assert standings(store, "deadline:low") == {"d": Standing.CALLED, "e": Standing.WAITING}
 
 
 def test_job_that_parked_before_a_lift_is_called_by_it(store):
