@@ -90,6 +90,11 @@ class Claim:
         return self.kind in _FROM_DISPATCH
 
     @property
+    def asks_at_dispatch(self) -> bool:
+        """Whether it makes a difference when the job is dispatched: how many of a kind are sent then."""
+        return self.kind is not Kind.SLOTS
+
+    @property
     def skip_reason(self) -> Reason:
         """Why a job ends that finds the key taken and shall not wait."""
         return Reason.DUPLICATE if self.kind is Kind.UNIQUE else Reason.OVERLAP

@@ -80,7 +80,7 @@ class Tracker:
 
     def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
         """A chunk of jobs is about to be published; all of one group, or of none."""
-        if any(claim.from_dispatch for request in requests for claim in request.origin.claims):
+        if any(claim.asks_at_dispatch for request in requests for claim in request.origin.claims):
             return [self._enqueue_of_many(request) for request in requests]
         results = self._ask(self.store.enqueue_many, requests)
         for request, result in zip(requests, results, strict=True):

@@ -69,7 +69,8 @@ def take(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> Taken:
 def look(rows: Rows, job: JobRecord, claims: tuple[Claim, ...], *, starts_later: bool) -> Taken:
     """Take the places that are kept from the dispatch on, and stand in line at the first that has none.
 
-    Of the others nothing is taken if all have room; if not, it is done as ``take`` does.
+    Of the others nothing is taken if all have room, but that a rate knows of who is on his way; if not, it is
+    done as ``take`` does.
 
     Args:
         rows: The transaction.
@@ -89,6 +90,9 @@ def look(rows: Rows, job: JobRecord, claims: tuple[Claim, ...], *, starts_later:
         if not has_room:
             later = _take(rows, job, others)
             return replace(later, called=called + later.called)
+    for claim in others:
+        if claim.kind is Kind.RATE:
+            _send_towards(rows, job, claim)
     return replace(taken, called=called)
 
 
@@ -174,6 +178,14 @@ def _unique_until_start(claims: tuple[Claim, ...]) -> list[str]:
 
 def _is_in_the_way(place: Place, unique: list[str]) -> bool:
     return place.until_start and place.key not in unique
+
+
+def _send_towards(rows: Rows, job: JobRecord, claim: Claim) -> None:
+    """Keep a place at a rate for a job that is sent at once, as for one that was called."""
+    before = rows.lock(claim.key)
+    lock, now = before.claimed_by(claim), rows.now()
+    rows.put_place(_placed(rows, job, claim, Standing.HOLDING, None).evolve(until=lock.call_until(now)))
+    rows.update_lock(before, lock.evolve(taken=lock.taken + 1, touched_at=now))
 
 
 def _make_room(rows: Rows, claim: Claim) -> tuple[bool, tuple[str, ...]]:

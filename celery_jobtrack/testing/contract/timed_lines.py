@@ -71,6 +71,33 @@ class TimedLineContract:
         assert not is_due(store, STARTS)
         assert_free(store, STARTS)
 
+    def test_no_more_are_sent_than_may_start(self, store: Store, clock: Clock) -> None:
+        held = [enqueue(store, f"j{number}", **BURST).held_back for number in range(5)]
+        assert held == [False, False, False, True, True]
+        assert [place.standing for place in store.places(STARTS, 10)] == [Standing.HOLDING] * 3 + [
+            Standing.WAITING
+        ] * 2
+        for number in range(3):
+            assert start(store, f"j{number}", f"t{number}", **BURST).admitted
+        assert standings(store, STARTS) == {"j3": Standing.WAITING, "j4": Standing.WAITING}
+        clock.advance(10)
+        run_next(store, tuple(store.call_due(STARTS)), "t3", **BURST)
+
+    def test_job_that_is_sent_and_never_starts_keeps_nobody_from_starting(
+        self, store: Store, clock: Clock
+    ) -> None:
+        for name in ("a", "b"):
+            enqueue(store, name, **RATE)
+        clock.advance(CALL_LASTS + 1)
+        run_next(store, tuple(store.call_due(STARTS)), "tb", **RATE)
+        clock.advance(10)
+        assert start(store, "a", "ta", **RATE).admitted
+
+    def test_job_that_is_cancelled_on_its_way_lets_the_next_one_go(self, store: Store) -> None:
+        for name in ("a", "b"):
+            enqueue(store, name, **RATE)
+        assert tuple(store.request_cancel("a").called) == ("b",)
+
     def test_dispatch_in_excess_is_parked_at_once(self, store: Store) -> None:
         start(store, "a", "ta", **RATE)
         assert enqueue(store, "b", **RATE).held_back

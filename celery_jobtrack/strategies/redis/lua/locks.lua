@@ -100,7 +100,7 @@ local function lock_rules()
       if not is_from_dispatch(claim) and (claim[CLAIM.kind] or not is_free(claim[CLAIM.key])) then
         local is_met, holder, by_time = line().would_be_met(claim, true)
         if not is_met then return true, claim, holder end
-        stirs = stirs or by_time
+        stirs = stirs or by_time or claim[CLAIM.kind] == LINE.RATE
       end
     end
     return stirs
@@ -188,6 +188,9 @@ local function lock_rules()
       if not is_from_dispatch(claim) and not line().make_room(claim, called) then
         return take_all(id, job, claims, called, false), called
       end
+    end
+    for _, claim in ipairs(claims) do
+      if claim[CLAIM.kind] == LINE.RATE then rules.timed().send_towards(id, job, claim) end
     end
     return nil, called
   end

@@ -62,7 +62,8 @@ local function add_timed_rules(rules)
 
   -- What a place has that is kept from the dispatch on, or only until the start, or for a while.
   function rules.complete(id, entry, claim)
-    local lease = claim[CLAIM.lease] or claim[CLAIM.kind] == LINE.QUEUE and C.call_lasts
+    local kind = claim[CLAIM.kind]
+    local lease = claim[CLAIM.lease] or (kind == LINE.QUEUE or kind == LINE.RATE) and C.call_lasts
     entry[PLACE.until_start], entry[PLACE.at] = claim[CLAIM.until_start], claim[CLAIM.at]
     if lease then
       entry[PLACE.ends] = now + lease
@@ -95,6 +96,17 @@ local function add_timed_rules(rules)
     rules.give_back(id, job, key)
     count_start(lock)
     rules.line().call_next(key, called, lock, is_new)
+  end
+
+  -- Keep a place at a rate for a job that is sent at once, as for one that was called.
+  function rules.send_towards(id, job, claim)
+    local key = claim[CLAIM.key]
+    local lock, is_new = rules.load(key)
+    rules.save(key, rules.claimed_by(lock, claim), is_new)
+    call('ZADD', root .. ':lh:' .. key, now, id)
+    local entry = {key, 0, claim[CLAIM.lets_go]}
+    rules.complete(id, entry, claim)
+    rules.stand(job, entry)
   end
 
   -- Take away what a job has of a key, of which only its start is counted from now on.
