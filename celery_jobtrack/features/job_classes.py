@@ -13,6 +13,7 @@ from celery.utils.imports import import_from_cwd
 
 from celery_jobtrack.errors import ConfigurationError, InvalidPayload, UnknownJob
 from celery_jobtrack.integration.runtime import Runtime
+from celery_jobtrack.model.names import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,11 @@ _TASK_OPTIONS = (
     "retention",
     "without_overlapping",
     "max_concurrent",
+    "global_rate",
+    "unique_for",
+    "unique_until",
+    "unique_key",
+    "run_late",
 )
 _OF_A_HANDLER = ("queue", *_TASK_OPTIONS)
 MISSING: Any = object()
@@ -204,14 +210,16 @@ class JobClasses:
             ConfigurationError: A job or a task has this name, the handler cannot be called, or an option is
                 none.
         """
+        check_name("a job", name, ConfigurationError)
         if not callable(handler):
             raise ConfigurationError(f"the handler of job {name!r} cannot be called: {handler!r}")
         if name in self._classes:
             raise ConfigurationError(f"job {name!r} has a handler already; a job is run by one")
         for option in options:
             if option not in _OF_A_HANDLER:
-                near = ", ".join(difflib.get_close_matches(option, _OF_A_HANDLER, n=1)) or "none that is near"
-                raise ConfigurationError(f"job {name!r}: {option!r} is not known; did you mean: {near}")
+                near = difflib.get_close_matches(option, _OF_A_HANDLER, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_OF_A_HANDLER)}"
+                raise ConfigurationError(f"job {name!r}: option {option!r} is not known; {hint}")
 
         def run(job: Job) -> Any:
             return handler(dict(job.payload))

@@ -60,7 +60,8 @@ class Pausing:
 
     def _known_queue(self, name: str) -> str:
         app, levels = self._runtime.app, self._runtime.levels
-        if levels is not None and levels.share_one_queue and levels.levels.find(name) is not None:
+        is_level = levels is not None and (levels.levels.find(name) is not None or name in levels.queues)
+        if levels is not None and levels.share_one_queue and is_level:
             raise InvalidPayload(
                 f"the levels of jobtrack_queues share the queue {levels.one_queue!r} on this broker, so "
                 f"{name!r} cannot be paused by itself; pause that queue, or the tasks"

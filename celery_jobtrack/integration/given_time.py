@@ -33,7 +33,12 @@ def given_time(when: Any, app: Any) -> datetime:
 def given_deadline(when: Any, app: Any) -> datetime:
     """A moment that is still to come, in UTC; a ``timedelta`` counts from now. Raises InvalidPayload."""
     now = datetime.now(timezone.utc)
-    deadline = now + when if isinstance(when, timedelta) else given_time(when, app).astimezone(timezone.utc)
+    try:
+        deadline = (
+            now + when if isinstance(when, timedelta) else given_time(when, app).astimezone(timezone.utc)
+        )
+    except OverflowError as error:
+        raise InvalidPayload(f"the deadline {when!r} is out of the calendar") from error
     if deadline <= now:
         raise InvalidPayload(f"the deadline {deadline.isoformat(sep=' ', timespec='seconds')} has passed")
     return deadline

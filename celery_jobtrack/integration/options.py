@@ -44,3 +44,12 @@ def checked_store_result(wanted: Any) -> bool | None:
     if wanted is None or isinstance(wanted, bool):
         return wanted
     raise InvalidPayload(f"store_result must be True or False, not {wanted!r}")
+
+
+def checked_run_late(wanted: Any, task: Any) -> bool:
+    """Whether the job runs also after its deadline; None leaves it to the task. Raises InvalidPayload."""
+    if wanted is None:
+        wanted = getattr(task, "run_late", False)
+    if isinstance(wanted, bool):
+        return wanted
+    raise InvalidPayload(f"run_late must be True or False, not {wanted!r}")

@@ -34,7 +34,7 @@ from celery_jobtrack.integration.levels import number_of
 from celery_jobtrack.integration.levels.connecting import connecting
 from celery_jobtrack.integration.levels.declared import declare
 from celery_jobtrack.integration.levels.routing import LevelRouter
-from celery_jobtrack.integration.options import OPTIONS, checked_store_result, checked_tags
+from celery_jobtrack.integration.options import OPTIONS, checked_run_late, checked_store_result, checked_tags
 from celery_jobtrack.integration.origin import moment, origin_of_message
 from celery_jobtrack.integration.running import Running, current
 from celery_jobtrack.integration.runtime import Runtime
@@ -289,8 +289,13 @@ class Publication:
             return None
         deadline = given_deadline(given, self._runtime.app)
         task = self._runtime.known_task(self.name)
-        late = self._own.get("run_late")
-        if not (getattr(task, "run_late", False) if late is None else late):
+        if not checked_run_late(self._own.get("run_late"), task):
+            eta = moment(self._headers.get("eta"))
+            if eta is not None and eta > deadline:
+                raise InvalidPayload(
+                    f"the job is due at {eta.isoformat(sep=' ', timespec='seconds')}, after its deadline "
+                    f"{deadline.isoformat(sep=' ', timespec='seconds')}: it would never run"
+                )
             expires = moment(self._headers.get("expires"))
             ends = deadline if expires is None else min(deadline, expires)
             self._headers["expires"] = self.message.headers["expires"] = ends.isoformat()

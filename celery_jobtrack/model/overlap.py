@@ -129,7 +129,11 @@ def fields_of(template: str) -> tuple[str, ...]:
         ValueError: It is no template, or it looks into an argument by attribute.
     """
     names = []
-    for _, name, nested, _ in Formatter().parse(template):
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(f"the key {template!r} is no template: {error}") from None
+    for _, name, nested, _ in parts:
         if name is None:
             continue
         if "." in name or "{" in (nested or ""):

@@ -62,5 +62,5 @@ def test_what_cannot_be_called_is_refused(jobtrack):
 
 
 def test_unknown_option_is_refused_with_the_nearest_name(jobtrack):
-    with pytest.raises(ConfigurationError, match="'max_retry' is not known; did you mean: max_retries"):
+    with pytest.raises(ConfigurationError, match="'max_retry' is not known; did you mean 'max_retries'"):
         jobtrack.listen("send", print, max_retry=3)

@@ -136,7 +136,7 @@ def test_levels_that_share_a_queue_are_paused_together_only():
     app = Celery("levels", broker="amqp://", set_as_current=False)
     app.conf.update(jobtrack_strategy="memory://", jobtrack_queues=LEVELS)
     jobtrack = JobTrack(app)
-    for name in ("low", "critical"):
+    for name in ("low", "critical", "celery"):
         with pytest.raises(InvalidPayload, match=r"share the queue 'celery\.levels'"):
             jobtrack.pause(queue=name)
     assert jobtrack.pause(queue="celery.levels")

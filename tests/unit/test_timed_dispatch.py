@@ -152,6 +152,25 @@ def test_what_is_no_deadline_is_refused(small, add, deadline):
     assert small.recorded() == []
 
 
+def test_deadline_out_of_the_calendar_is_refused(add):
+    with pytest.raises(InvalidPayload, match="out of the calendar"):
+        add.apply_async((1,), deadline=timedelta.max)
+
+
+def test_deadline_before_the_job_is_due_is_refused_unless_it_may_run_late(small, add):
+    late = {"countdown": 100, "deadline": timedelta(seconds=10)}
+    with pytest.raises(InvalidPayload, match=r"after its deadline .* it would never run"):
+        add.apply_async((1,), **late)
+    assert small.recorded() == []
+    assert add.apply_async((1,), run_late=True, **late).job().expires_at is None
+
+
+def test_run_late_is_true_or_false(small, add):
+    with pytest.raises(InvalidPayload, match="run_late must be True or False, not 'yes'"):
+        add.apply_async((1,), deadline=timedelta(minutes=1), run_late="yes")
+    assert small.recorded() == []
+
+
 def test_deadline_of_a_task_whose_messages_are_not_kept_is_refused(small):
     task = small.task(name="unkept", keep_message=False)(_one)
     with pytest.raises(InvalidPayload, match="a deadline parks jobs in the store"):

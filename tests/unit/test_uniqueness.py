@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from celery_jobtrack import JobState, Reason
+from celery_jobtrack import Job, JobState, Reason
 from celery_jobtrack.errors import ConfigurationError, InvalidPayload
 from celery_jobtrack.integration.claims import claims_of
 from celery_jobtrack.model.lock import Kind, OnConflict
@@ -94,6 +94,7 @@ def test_member_of_a_batch_that_is_skipped_is_counted(small, report):
         ((60, "done", None), 'unique_until is "end" or "start", not \'done\''),
         ((60, "end", ""), "key is empty"),
         ((60, "end", 3), "a template, a function or None"),
+        ((60, "end", "{n"), "the key '{n' is no template: expected '}' before end of string"),
     ],
 )
 def test_builder_refuses_what_is_wrong(report, given, said):
@@ -122,6 +123,53 @@ def test_wrong_declaration_is_refused_when_a_worker_starts(small, declared, said
     small.app.finalize()
     with pytest.raises(ConfigurationError, match=said):
         small.jobtrack.runtime.check_configuration()
+
+
+def test_function_as_key_is_given_the_arguments_of_the_job(small):
+    def of(customer, reason=None):
+        return f"customer-{customer}-{reason}"
+
+    @small.task(name="sync", unique_for=60, unique_key=of)
+    def sync(customer, reason=None):
+        return customer, reason
+
+    assert claim(sync, "acme").key == "alike:sync:customer-acme-None"
+    small.app.finalize()
+    small.jobtrack.runtime.check_configuration()
+    first, other, second = sync.delay("acme"), sync.delay("other"), sync.delay("acme")
+    states = [result.job().state for result in (first, other, second)]
+    assert states == [JobState.ENQUEUED, JobState.ENQUEUED, JobState.SKIPPED]
+
+
+@pytest.mark.parametrize("function", [lambda: "x", lambda a, b: f"{a}{b}"])
+def test_function_that_cannot_be_given_the_arguments_is_refused_when_a_worker_starts(small, function):
+    small.task(name="wrong", unique_for=5, unique_key=function)(_x)
+    small.app.finalize()
+    with pytest.raises(ConfigurationError, match="task wrong: the function of its key takes"):
+        small.jobtrack.runtime.check_configuration()
+
+
+def test_function_that_raises_is_named_with_its_task_and_nothing_is_recorded(small):
+    task = small.task(name="broken", unique_for=5, unique_key=lambda x: str(1 // x))(_x)
+    with pytest.raises(InvalidPayload, match="a key of task broken raised ZeroDivisionError"):
+        task.delay(0)
+    assert small.recorded() == []
+
+
+def test_class_style_job_is_unique_too(small):
+    class Sync(Job):
+        unique_for = 60
+        run_late = True
+        global_rate = "1/s"
+
+        def run(self):
+            return None
+
+    small.jobtrack.jobs.register(Sync)
+    first, second = (small.jobtrack.dispatch("sync", customer="acme") for _ in range(2))
+    assert (first.job().state, second.job().state) == (JobState.ENQUEUED, JobState.SKIPPED)
+    assert small.app.tasks["sync"].global_rate == "1/s"
+    assert small.app.tasks["sync"].run_late is True
 
 
 def test_unique_without_words_is_until_the_end():

@@ -55,7 +55,12 @@ class Arguments:
             return self._digest() if of_all else ""
         if isinstance(given, str):
             return self._filled(given)
-        own = given(*self._args, **self._kwargs)
+        try:
+            own = given(*self._args, **self._kwargs)
+        except Exception as error:
+            raise InvalidPayload(
+                f"the function that makes a key of task {self._name} raised {error!r} for its arguments"
+            ) from error
         bounded = _bounded(own) if isinstance(own, str) else own
         return check_name(f"what the key of task {self._name} gives", bounded, InvalidPayload)
 
@@ -65,7 +70,7 @@ class Arguments:
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise InvalidPayload(
                 f"the key {template!r} of task {self._name} cannot be made of its arguments "
-                f"({', '.join(sorted(self._named)) or 'none'}): {error!r}"
+                f"({', '.join(sorted(self._named)) or 'none'}): {_said(error)}"
             ) from None
         return check_name(f"the key {template!r} of task {self._name}", _bounded(filled), InvalidPayload)
 
@@ -78,6 +83,10 @@ class Arguments:
                 "give the declaration a key, a template or a function of them"
             ) from None
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _said(error: Exception) -> str:
+    return f"there is no {error}" if isinstance(error, KeyError) else repr(error)
 
 
 def _bounded(key: str) -> str:

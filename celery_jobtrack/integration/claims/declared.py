@@ -12,7 +12,7 @@ from celery_jobtrack.model.overlap import Limit, Overlap, fields_of
 from celery_jobtrack.model.unique import Unique
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 OPTION = "without_overlapping"
 LIMIT = "max_concurrent"
@@ -50,6 +50,8 @@ def check_claims(task: Any, name: str, *, keeps_message: bool) -> None:
     for declared in declared_for(task, name, {}).all:
         if isinstance(declared.key, str):
             _check_template(task, name, declared.key)
+        elif declared.key is not None:
+            _check_function(task, name, declared.key)
         if isinstance(declared, Unique) or keeps_message:
             continue
         if declared.on_conflict in {OnConflict.WAIT, OnConflict.LATEST}:
@@ -98,7 +100,7 @@ def declared_for(task: Any, name: str, given: Mapping[str, Any]) -> Declared:
 def _unique(task: Any, name: str, given: Mapping[str, Any]) -> Unique | None:
     if any(given.get(option) is not None for option in UNIQUE):
         return check_unique(*(given.get(option) for option in UNIQUE))
-    seconds, until, key = (getattr(task, option, None) for option in UNIQUE)
+    seconds, until, key = (_attribute(task, option) for option in UNIQUE)
     if seconds is None and until is None:
         if key is not None:
             raise ConfigurationError(
@@ -109,6 +111,12 @@ def _unique(task: Any, name: str, given: Mapping[str, Any]) -> Unique | None:
         return Unique(seconds=seconds, until="end" if until is None else until, key=key)
     except ValueError as error:
         raise ConfigurationError(f"task {name}: {error}") from None
+
+
+def _attribute(task: Any, name: str) -> Any:
+    """What a task declares. A function is not its method: it is given the job's arguments."""
+    found = getattr(task, name, None)
+    return found.__func__ if inspect.ismethod(found) and not isinstance(found.__self__, type) else found
 
 
 def _overlap(given: Any, name: str) -> Overlap | None:
@@ -145,6 +153,24 @@ def _made_limit(option: str, given: Any, name: str) -> Limit | None:
         return Limit(given)
     except ValueError as error:
         raise ConfigurationError(f"task {name}: {option} = {given!r}: {error}") from None
+
+
+def _check_function(task: Any, name: str, function: Callable[..., str]) -> None:
+    """See that a function can be given all arguments that the task takes. Raises ConfigurationError."""
+    try:
+        takes = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return  # some of those in C do not say
+    wanted = inspect.signature(task.run).parameters.values()
+    open_ended = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    if any(each.kind in open_ended for each in (*takes, *wanted)):
+        return
+    needs = [each.name for each in takes if each.default is each.empty]
+    if len(needs) > len(wanted) or len(takes) < len(wanted):
+        raise ConfigurationError(
+            f"task {name}: the function of its key takes {len(takes)} arguments, at least {len(needs)}, and "
+            f"the task takes {len(wanted)}: it is given the same ones"
+        )
 
 
 def _check_template(task: Any, name: str, template: str) -> None:
