@@ -183,7 +183,10 @@ def test_eager_job_has_its_fence_and_gives_the_key_back(app):
 
 def test_eager_job_that_would_have_to_wait_is_refused(app):
     @app.task(
-        base=TrackableTask, name="shop.nested", without_overlapping=Overlap(key="k", on_conflict="wait")
+        base=TrackableTask,
+        shared=False,
+        name="shop.nested",
+        without_overlapping=Overlap(key="k", on_conflict="wait"),
     )
     def nested(deep):
         if deep:
