@@ -20,7 +20,7 @@ CALL_LASTS = 30.0
 its message may be stuck behind a long job."""
 AT_ONCE = 100
 """How many are called in one transaction; ``LockRecord.due_at`` says that there are more."""
-SHARE_MADE_GOOD = 20
+SHARE_MADE_GOOD = 12
 """One part in so many of a rate's interval a start may be late and made good, between these bounds."""
 LEAST_MADE_GOOD, MOST_MADE_GOOD = timedelta(milliseconds=25), timedelta(seconds=1)
 _MICROSECOND = timedelta(microseconds=1)

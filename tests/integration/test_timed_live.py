@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 
 INTERVAL = 0.5
 """Of shop.rated: 120 in a minute."""
-MADE_GOOD = 0.025
+MADE_GOOD = INTERVAL / 12
 WORKERS = 4
 BROKERS = ("filesystem", "redis", "rabbitmq")
 
