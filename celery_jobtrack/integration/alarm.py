@@ -22,7 +22,8 @@ class Alarm:
     Args:
         name: Of the thread, and in the log.
         look: Does what is due. It gives the seconds until more is, or None if it does not know of any.
-        at_least_every: Seconds after which it looks anyway; None: only when it is woken.
+        at_least_every: Seconds after which it looks anyway; None: only when it is woken, for as long as it
+            finds something to do, and once more when that is due which it found first.
     """
 
     def __init__(self, name: str, look: Callable[[], float | None], at_least_every: float | None) -> None:
@@ -50,13 +51,15 @@ class Alarm:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        wait = self._longest
+        wait, may_wait = self._longest, True
         while True:
-            self._woken.wait(wait)
+            may_wait = self._woken.wait(wait) or may_wait
             self._woken.clear()
             if self._stopped:
                 return
             wait = self._until_next()
+            if self._longest is None and wait is not None:
+                wait, may_wait = wait if may_wait or not wait else None, not wait
 
     def _until_next(self) -> float | None:
         try:

@@ -88,6 +88,9 @@ class Intake:
                     tasks.cancel_by_queue(queue.name)
             for name in self._to_take():
                 logger.warning("queue %r was resumed", name)
+                # Before Celery 5.7 that does not select a queue which is known: the next connection would not
+                # consume it.
+                self._queues.select_add(self._left[name])
                 consumer.add_task_queue(name)
                 del self._left[name]
         except Exception:  # of a connection that breaks: Celery sees that, too, and consumes what is selected

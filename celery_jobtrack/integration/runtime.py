@@ -347,7 +347,7 @@ class Runtime:
 
     def set_alarm(self, at_least_every: float | None) -> None:
         """Have this process call whose time has come; see ``Alarm``."""
-        self.alarm = Alarm("jobtrack-alarm", lambda: Timekeeper(self.tracker).tick(), at_least_every)
+        self.alarm = Alarm("jobtrack-alarm", Timekeeper(self.tracker).tick, at_least_every)
         self.alarm.start()
 
     def worker(self) -> Worker:

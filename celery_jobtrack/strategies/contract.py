@@ -382,8 +382,11 @@ class Store(TrackingStrategy):
         """
 
     @abstractmethod
-    def lift(self, kind: HaltKind, name: str) -> Lifted:
-        """Take a halt back, and call the first of those who wait at its gate; again to call the next ones."""
+    def lift(self, kind: HaltKind, name: str, *, only_if_lifted: bool = False) -> Lifted:
+        """Take a halt back, and call the first of those who wait at its gate; again to call the next ones.
+
+        With ``only_if_lifted`` only that: a halt that somebody has recorded since is left alone.
+        """
 
     @abstractmethod
     def halts(self) -> Sequence[Halt]:

@@ -176,9 +176,10 @@ class Recorder:
     def _record_again(self, request: Request) -> None:
         tracker = self._tracker()
         if isinstance(request, EnqueueRequest):
-            # Its message has been sent all the same: a key that is taken is the start's business.
+            # Its message has been sent all the same, and its body may have run: what is looked at before a
+            # message is sent is no matter any more, and a key that is taken is the start's business.
             with suppress(Overlapping):
-                tracker.enqueue(request)
+                tracker.enqueue(_sent_already(request))
         elif isinstance(request, StartRequest):
             # Its body has begun: what is paused now must not have it run once more.
             tracker.start(replace(request, asks=False))
@@ -189,3 +190,8 @@ class Recorder:
         else:
             # Whoever settles a job without waiting for the store was told of its end by Celery.
             tracker.settle(request, tell=False)
+
+
+def _sent_already(request: EnqueueRequest) -> EnqueueRequest:
+    claims = tuple(claim for claim in request.origin.claims if not claim.from_dispatch)
+    return replace(request, origin=replace(request.origin, claims=claims))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from celery_jobtrack import events
-from celery_jobtrack.model.requests import Origin
+from celery_jobtrack.errors import StoreUnavailable
+from celery_jobtrack.model.job import ErrorInfo
+from celery_jobtrack.model.lock import OnConflict
+from celery_jobtrack.model.requests import Origin, SettleRequest
 from celery_jobtrack.model.state import FINAL, QUEUED, STATE_AFTER, JobState, Reason
 from celery_jobtrack.tracking.announce import Announcer
 from celery_jobtrack.tracking.breaker import Breaker
@@ -32,7 +37,6 @@ if TYPE_CHECKING:
         RedriveRequest,
         RequeueRequest,
         RetryRequest,
-        SettleRequest,
         StartRequest,
         Worker,
     )
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
     from celery_jobtrack.tracking.ports import Ports
 
 _UNSUCCESSFUL = FINAL - {JobState.SUCCESS}
+
+logger = logging.getLogger(__name__)
 
 
 class Tracker:
@@ -81,15 +87,48 @@ class Tracker:
     def enqueue_many(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
         """A chunk of jobs is about to be published; all of one group, or of none."""
         if any(claim.asks_at_dispatch for request in requests for claim in request.origin.claims):
-            return [self._enqueue_of_many(request) for request in requests]
+            return self._enqueue_one_by_one(requests)
         results = self._ask(self.store.enqueue_many, requests)
         for request, result in zip(requests, results, strict=True):
             if result.created:
                 self.announcer.announce(JobState.ENQUEUED, request.origin.task, partial(_job_of, result))
         return results
 
+    def _enqueue_one_by_one(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult]:
+        """A chunk with keys that are looked at when jobs are dispatched. It is not sent if one is refused."""
+        results: list[EnqueueResult] = []
+        try:
+            results.extend(map(self._enqueue_of_many, requests))
+        except Exception as error:
+            for request, result in zip(requests, results, strict=False):
+                if result.created and not result.held_back:
+                    self._settle_unsent(request, error)
+            raise
+        return results
+
+    def _settle_unsent(self, request: EnqueueRequest, error: Exception) -> None:
+        try:
+            self.settle(
+                SettleRequest(
+                    origin=request.origin,
+                    state=JobState.FAILURE,
+                    reason=Reason.PUBLISH_FAILED,
+                    error=ErrorInfo(type=type(error).__name__, message=str(error)),
+                    only_from=QUEUED,
+                    record_unknown=False,
+                ),
+                tell=False,
+            )
+        except StoreUnavailable:
+            logger.warning("job %s was recorded and is not sent: %s", request.origin.job_id, error)
+
     def _enqueue_of_many(self, request: EnqueueRequest) -> EnqueueResult:
-        """One of a chunk with keys that are taken at the dispatch: those are looked at one by one."""
+        # Nobody could say which of them was refused: as at a start, it is skipped.
+        claims = tuple(
+            replace(claim, on_conflict=OnConflict.SKIP) if claim.on_conflict is OnConflict.RAISE else claim
+            for claim in request.origin.claims
+        )
+        request = replace(request, origin=replace(request.origin, claims=claims))
         result = self.enqueue(request)
         if result.created:
             return result
@@ -235,7 +274,8 @@ class Tracker:
         # Bit by bit, so that no operation takes long. If this process dies, the checker does the rest.
         while lifted.called:
             self.turns.call(lifted.called)
-            lifted = self._ask(self.store.lift, kind, name)
+            # Somebody may have paused it again.
+            lifted = self._ask(self.turns.lift_on, kind, name)
         return first.applied
 
     def _after_holding_back(self, result: EnqueueResult, origin: Origin) -> None:

@@ -11,6 +11,7 @@ from celery_jobtrack.model.state import JobState, Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from celery_jobtrack.model.halt import HaltKind, Lifted
     from celery_jobtrack.model.job import JobRecord
     from celery_jobtrack.tracking.tracker import Tracker
 
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 200
 """How many are looked at in one tick."""
+ROUNDS = 20
+"""How often one tick calls the next of those who wait for what was resumed."""
 
 
 class Turns:
@@ -42,9 +45,17 @@ class Turns:
         store = self._tracker.store
         ended = self.end_superseded(store.superseded_jobs(AT_ONCE))
         for halt in store.lifted_halts():
-            # Some of those who wait there; whoever lifted it may be at it, too.
-            self.call(store.lift(halt.kind, halt.name).called)
+            # Whoever lifted it may be at it, too.
+            for _ in range(ROUNDS):
+                lifted = self.lift_on(halt.kind, halt.name)
+                self.call(lifted.called)
+                if not lifted.called:
+                    break
         return ended + self.call(store.called_jobs(AT_ONCE))
+
+    def lift_on(self, kind: HaltKind, name: str) -> Lifted:
+        """Call the next of those who wait at the gate of a halt that was lifted."""
+        return self._tracker.store.lift(kind, name, only_if_lifted=True)
 
     def _publish(self, job_id: str) -> bool:
         store = self._tracker.store

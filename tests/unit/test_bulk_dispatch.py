@@ -10,9 +10,11 @@ from celery import Task, chain, chord, group
 from kombu.exceptions import OperationalError
 from kombu.transport.memory import Channel
 
-from celery_jobtrack import errors, events
+from celery_jobtrack import Overlap, errors, events
 from celery_jobtrack.model.dispatched import Dispatched
+from celery_jobtrack.model.lock import Claim
 from celery_jobtrack.model.state import JobState, Reason
+from celery_jobtrack.testing.steps import start_request
 
 
 def counted(report):
@@ -685,3 +687,37 @@ def test_dispatch_into_a_group_that_takes_nothing_says_that_nothing_was_sent(sma
 def breaking_off(*signatures):
     yield from signatures
     raise OSError
+
+
+def test_chunk_that_is_refused_leaves_nothing_that_is_sent_later(small, monkeypatch):
+    @small.task(name="unique", unique_for=60)
+    def unique(number):
+        return number
+
+    enqueue, seen = small.jobtrack.store.enqueue, []
+
+    def refuse_the_third(request):
+        seen.append(request.origin.job_id)
+        if len(seen) == 3:
+            raise errors.GroupCancelled("it was cancelled meanwhile")
+        return enqueue(request)
+
+    monkeypatch.setattr(small.jobtrack.store, "enqueue", refuse_the_third)
+    with pytest.raises(errors.GroupCancelled):
+        small.jobtrack.groups.create("g").dispatch(unique.s(number) for number in range(4))
+    ends = {(job.state, job.reason) for job in small.recorded()}
+    assert ends == {(JobState.FAILURE, Reason.PUBLISH_FAILED)}
+    assert small.queued() == 0
+
+
+def test_job_of_many_that_shall_raise_is_skipped(small):
+    @small.task(name="both", unique_for=60, without_overlapping=Overlap(key="k", on_conflict="raise"))
+    def both(number):
+        return number
+
+    first = both.delay(0)
+    small.jobtrack.store.start(
+        start_request(first.id, "t", task="both", claims=(Claim(key="overlap:both:k"),))
+    )
+    done = small.jobtrack.dispatch_many(both.s(number) for number in (1, 2))
+    assert (done.held_back, done.sent) == (2, 0)

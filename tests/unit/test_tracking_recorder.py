@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from celery_jobtrack.errors import StoreUnavailable
-from celery_jobtrack.model.requests import FinishRequest, RetryRequest
+from celery_jobtrack.model.lock import Claim, Kind, OnConflict
+from celery_jobtrack.model.requests import EnqueueRequest, FinishRequest, RetryRequest
 from celery_jobtrack.model.state import Outcome
 from celery_jobtrack.tracking.recorder import Recorder
 from celery_jobtrack.tracking.spool import Spool
@@ -71,6 +74,24 @@ def test_retry_of_an_attempt_waits_behind_its_kept_start(world, outage, recorder
     assert world.state("a") == "RETRY"
     assert recorder.start(starts[2]).admitted
     assert recorder.finish(FinishRequest(start=starts[2], outcome=Outcome.SUCCESS)).applied
+
+
+@pytest.mark.parametrize("kind", [Kind.QUEUE, Kind.UNIQUE])
+def test_job_that_ran_while_the_store_was_away_is_not_held_back_afterwards(world, outage, recorder, kind):
+    at = world.store.now() + timedelta(hours=1) if kind is Kind.QUEUE else None
+    conflict = OnConflict.WAIT if kind is Kind.QUEUE else OnConflict.SKIP
+    claims = (Claim(key="k", kind=kind, until_start=True, at=at, on_conflict=conflict),)
+    outage.on = True
+    starts = [world.start_request(name, token=f"t-{name}", claims=claims) for name in "ab"]
+    for start in starts:
+        recorder.enqueue(EnqueueRequest(origin=start.origin, message=b"m"))
+    for start in starts:
+        recorder.start(start)
+        recorder.finish(FinishRequest(start=start, outcome=Outcome.SUCCESS))
+    outage.on = False
+    recorder.replay()
+    assert [world.state(name) for name in "ab"] == ["SUCCESS", "SUCCESS"]
+    assert world.ports.published == []
 
 
 def test_end_of_an_attempt_that_was_closed_is_not_kept(world, recorder):

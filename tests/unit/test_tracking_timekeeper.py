@@ -66,6 +66,37 @@ def test_two_side_by_side_publish_each_once(world, monkeypatch):
     assert world.ports.published == ["a"]
 
 
+def test_key_that_cannot_be_called_does_not_stop_the_others(world, monkeypatch):
+    for key in ("starts:a", "starts:b"):
+        rate = {"claims": (Claim(key=key, kind=Kind.RATE, interval=1.0),)}
+        steps.start(world.store, f"first-{key}", f"t-{key}", **rate)
+        steps.enqueue(world.store, f"next-{key}", **rate)
+    world.clock.advance(1)
+    call_due = world.store.call_due
+
+    def broken(key):
+        if key == "starts:a":
+            raise ValueError("broken")
+        return call_due(key)
+
+    monkeypatch.setattr(world.store, "call_due", broken)
+    Timekeeper(world.tracker).tick()
+    assert world.ports.published == ["next-starts:b"]
+
+
+def test_looks_in_vain_come_less_and_less_often(world, monkeypatch):
+    _in_line(world, "a")
+    world.clock.advance(1)
+    call_due = world.store.call_due
+    monkeypatch.setattr(world.store, "call_due", lambda _: ())
+    keeper = Timekeeper(world.tracker)
+    waits = [keeper.tick() for _ in range(8)]
+    assert waits[:3] == [IN_VAIN, 2 * IN_VAIN, 4 * IN_VAIN]
+    assert waits[-1] == 1.0
+    monkeypatch.setattr(world.store, "call_due", call_due)
+    assert keeper.tick() == 0.0
+
+
 def test_process_that_dies_before_it_publishes_loses_nobody(world):
     _in_line(world, "a")
     world.clock.advance(1)

@@ -24,8 +24,9 @@ class Halts(RedisBase):
         said = (reason or "").encode(errors="backslashreplace")
         return bool(self._run("halt", _field(kind, name), said))
 
-    def lift(self, kind: HaltKind, name: str) -> Lifted:
-        applied, called = self._ask("lift", _field(kind, name), AT_ONCE)
+    def lift(self, kind: HaltKind, name: str, *, only_if_lifted: bool = False) -> Lifted:
+        only = b"1" if only_if_lifted else b"0"
+        applied, called = self._ask("lift", _field(kind, name), AT_ONCE, only)
         return Lifted(applied=applied, called=load_ids(called))
 
     def halts(self) -> Sequence[Halt]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celery_jobtrack.model.lock import AT_ONCE, Standing
+from celery_jobtrack.model.lock import AT_ONCE, Kind, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,13 +26,17 @@ def call_next(rows: Rows, lock: LockRecord) -> tuple[LockRecord, tuple[str, ...]
         first = rows.first_in_line(lock.key)
     if first is None:
         lock = lock.evolve(waiting=0)
-    soonest = _soonest(rows.taken_places(lock.key)) if first is not None and lock.taken else None
+    # At a clock nobody's place runs out, and many are taken.
+    runs_out = first is not None and lock.taken and lock.kind is not Kind.CLOCK
+    soonest = _soonest(rows.taken_places(lock.key)) if runs_out else None
     return lock.evolve(due_at=lock.due(first, soonest, now), touched_at=now), tuple(called)
 
 
 def without_overdue(rows: Rows, lock: LockRecord) -> LockRecord:
     """The key without those whose time at it has run out. They go on, and leave nothing when they end."""
     now = rows.now()
+    if lock.kind is Kind.CLOCK:
+        return lock
     for place in rows.taken_places(lock.key):
         if place.until is not None and place.until <= now and not is_being_published(rows, place):
             rows.drop_place(place)

@@ -29,7 +29,7 @@ class HeldBack:
 
     gate: str
     called: tuple[str, ...]
-    """Who goes before it at keys at which it stood only until its start."""
+    """Whose turn it is in its place."""
 
 
 def hold_back(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> HeldBack | None:
@@ -38,20 +38,20 @@ def hold_back(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> HeldBack
     Args:
         rows: The transaction.
         job: As it is recorded.
-        claims: What its message says that it claims. None is taken; who is parked leaves what lets others go
-            before it, as in any line.
+        claims: What its message says that it claims. None is taken, and whose turn it was somewhere is so no
+            more: others would wait for as long as the pause lasts.
     """
     gates = gates_before(rows.halts(), job)
     if not gates:
         return None
-    way = locking.keys_of_way(rows, job, claims) if job.keyed else []
-    locks = {key: rows.lock(key) for key in sorted({*gates, *way})}
+    turns = locking.keys_of_turns(rows, job, claims) if job.keyed else []
+    locks = {key: rows.lock(key) for key in sorted({*gates, *turns})}
     # Read again: they may have been opened until this transaction had their rows.
     closed = gates_before(rows.halts(), job)
     key = next((key for key in gates if key in closed), None)
     if key is None:
         return None
-    called = locking.make_way(rows, job, claims) if way else ()
+    called = locking.give_up_turns(rows, job, claims) if turns else ()
     rows.put_place(
         Place(
             key=key,

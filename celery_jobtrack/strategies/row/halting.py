@@ -28,9 +28,13 @@ class HaltTransitions(RowBase):
 
         return self._run(write)
 
-    def lift(self, kind: HaltKind, name: str) -> Lifted:
+    def lift(self, kind: HaltKind, name: str, *, only_if_lifted: bool = False) -> Lifted:
         def write(rows: Rows) -> Lifted:
             if rows.halt(kind, name) is None:
+                return Lifted(applied=False)
+            rows.lock(gate_of(kind, name))
+            held = rows.halt(kind, name)
+            if held is not None and only_if_lifted and not held.lifted:
                 return Lifted(applied=False)
             called, more = gates.call_some(rows, gate_of(kind, name))
             # Read again, now that the gate's row is locked.

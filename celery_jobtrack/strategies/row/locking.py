@@ -58,7 +58,9 @@ def take(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> Taken:
     unique = _unique_until_start(claims)
     for key in unique:
         rows.lock(key)  # in its turn, as it may be left at the end
-    called = make_way(rows, job, claims) if job.keyed else ()
+    called: tuple[str, ...] = ()
+    if job.keyed:
+        called = _give_up_those(rows, job, lambda place: place.until_start and place.key not in unique)
     taken = _take(rows, job, [claim for claim in claims if not claim.from_dispatch])
     called += taken.called
     if taken.blocked is None and unique:
@@ -96,16 +98,19 @@ def look(rows: Rows, job: JobRecord, claims: tuple[Claim, ...], *, starts_later:
     return replace(taken, called=called)
 
 
-def keys_of_way(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> list[str]:
-    """Of the keys that a job claims, and others, those at which ``make_way`` gives up its place."""
-    unique = _unique_until_start(claims)
-    return [place.key for place in rows.places_of(job.id) if _is_in_the_way(place, unique)]
+def keys_of_turns(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> list[str]:
+    """The keys at which ``give_up_turns`` gives up a job's place."""
+    unique = _unique(claims)
+    return [place.key for place in rows.places_of(job.id) if _is_turn(place, unique)]
 
 
-def make_way(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> tuple[str, ...]:
-    """Give up what a job keeps only until its start and lets others go before it. Gives who is called."""
-    unique = _unique_until_start(claims)
-    return _give_up_those(rows, job, lambda place: _is_in_the_way(place, unique))
+def give_up_turns(rows: Rows, job: JobRecord, claims: tuple[Claim, ...]) -> tuple[str, ...]:
+    """Give up every place that is kept for the start of a job which may not start for long.
+
+    It keeps what it has taken, and what makes it unique. Gives who is called.
+    """
+    unique = _unique(claims)
+    return _give_up_those(rows, job, lambda place: _is_turn(place, unique))
 
 
 def leave(rows: Rows, job: JobRecord) -> tuple[str, ...]:
@@ -176,8 +181,13 @@ def _unique_until_start(claims: tuple[Claim, ...]) -> list[str]:
     return [claim.key for claim in claims if claim.kind is Kind.UNIQUE and claim.until_start]
 
 
-def _is_in_the_way(place: Place, unique: list[str]) -> bool:
-    return place.until_start and place.key not in unique
+def _unique(claims: tuple[Claim, ...]) -> list[str]:
+    return [claim.key for claim in claims if claim.kind is Kind.UNIQUE]
+
+
+def _is_turn(place: Place, unique: list[str]) -> bool:
+    has_taken = place.standing is Standing.HOLDING and place.fence is not None
+    return not has_taken and place.key not in unique
 
 
 def _send_towards(rows: Rows, job: JobRecord, claim: Claim) -> None:

@@ -179,6 +179,48 @@ class GateContract:
         run(store, "b", **IN_LOW)
         assert_free(store, LOW)
 
+    def test_halt_that_somebody_has_recorded_since_is_not_lifted(self, store: Store) -> None:
+        store.halt(TASK, "shop.send")
+        park(store, *(f"j{number:03}" for number in range(MANY)), **SENDING)
+        store.lift(TASK, "shop.send")
+        assert store.lift(TASK, "shop.send", only_if_lifted=True).called
+        store.halt(TASK, "shop.send", "again")
+        lifted = store.lift(TASK, "shop.send", only_if_lifted=True)
+        assert (lifted.applied, tuple(lifted.called)) == (False, ())
+        assert [halt.reason for halt in store.halts()] == ["again"]
+
+    def test_who_is_parked_gives_up_his_turn_at_slots(self, store: Store) -> None:
+        slots = claim(key="slots:api")
+        enqueue(store, "holder", **slots)
+        start(store, "holder", "t-holder", **slots)
+        enqueue(store, "a", **SENDING, **slots)
+        enqueue(store, "b", **slots)
+        publish(store, finish(store, "holder", "t-holder", **slots).called)
+        store.halt(TASK, "shop.send")
+        result = start(store, "a", "tp", **SENDING, **slots)
+        assert (result.refusal, tuple(result.called)) == (Refusal.PARKED, ("b",))
+        publish(store, result.called)
+        assert start(store, "b", "to", **slots).admitted
+
+    def test_who_is_parked_gives_up_his_turn_at_a_rate(self, store: Store) -> None:
+        rate = claim(key="starts:api", kind=Kind.RATE, interval=10.0)
+        enqueue(store, "a", **SENDING, **rate)
+        assert enqueue(store, "b", **rate).held_back
+        store.halt(TASK, "shop.send")
+        result = start(store, "a", "tp", **SENDING, **rate)
+        assert (result.refusal, tuple(result.called)) == (Refusal.PARKED, ("b",))
+        publish(store, result.called)
+        assert start(store, "b", "to", **rate).admitted
+
+    def test_who_is_parked_keeps_a_lock_between_its_attempts(self, store: Store) -> None:
+        lock = claim(key="overlap:x")
+        enqueue(store, "a", **SENDING, **lock)
+        start(store, "a", "ta", **SENDING, **lock)
+        store.halt(TASK, "shop.send")
+        retry(store, "a", "ta", 1, **SENDING, **lock)
+        assert start(store, "a", "tb", retries=1, **SENDING, **lock).refusal is Refusal.PARKED
+        assert standings(store, "overlap:x") == {"a": Standing.HOLDING}
+
     def test_gate_that_is_closed_again_keeps_who_was_not_called(self, store: Store, clock: Clock) -> None:
         store.halt(TASK, "shop.send", "first")
         park(store, *(f"j{number:03}" for number in range(MANY)), **SENDING)

@@ -17,7 +17,7 @@ local function gate_rules()
   end
 
   -- Let a job that would start wait at the first gate before it that is closed, if its message is kept:
-  -- nobody could publish it again without. Who is parked leaves what lets others go before it, as in any line.
+  -- nobody could publish it again without. Whose turn it was somewhere is so no more.
   -- Gives how it is blocked, as lock_rules().take does, or nil; and who is called.
   function gates.hold_back(id, job, claims)
     if call('EXISTS', root .. ':b:' .. id) == 0 then return nil end
@@ -26,7 +26,7 @@ local function gate_rules()
     for _, name in ipairs(names) do
       if gates.is_halted(name) then
         local rules, key = lock_rules(), gates.key_of(name)
-        local called = rules.make_way(id, job, claims)
+        local called = rules.give_up_turns(id, job, claims)
         local lock, is_new = rules.load(key)
         lock[L.limit] = 0
         rules.save(key, lock, is_new)

@@ -162,6 +162,18 @@ local function lock_rules()
     end), unique
   end
 
+  -- Give up every place that is kept for the start of a job which may not start for long. It keeps what it has
+  -- taken, and what makes it unique. Gives who is called.
+  function rules.give_up_turns(id, job, claims)
+    local unique = {}
+    for _, claim in ipairs(claims) do
+      if claim[CLAIM.kind] == LINE.UNIQUE then unique[claim[CLAIM.key]] = true end
+    end
+    return rules.give_up_those(id, job, function(entry)
+      return (entry[PLACE.fence] or 0) == 0 and not unique[entry[PLACE.key]]
+    end)
+  end
+
   -- Take a place at every key for a start, or stand in line at the first that has none left: what was taken
   -- before is kept by who is parked. What was kept only until the start is left: by who is parked only what
   -- lets others go before it.
@@ -207,12 +219,16 @@ local function lock_rules()
     return fences
   end
 
-  local function give_up(id, entry, called)
+  local function give_up(id, job, entry, called)
     local key, was_parked = entry[PLACE.key], not entry[PLACE.fence]
     local removed = call('ZREM', root .. ':lh:' .. key, id)
     if was_parked then
-      removed = removed + call('ZREM', root .. ':lw:' .. key, id) + call('ZREM', root .. ':ls', id)
-      call('ZREM', root .. ':lc', id)
+      removed = removed + call('ZREM', root .. ':lw:' .. key, id)
+      -- It may be parked, and called, at another key.
+      if not job[J.waits_for] or job[J.waits_for] == key then
+        removed = removed + call('ZREM', root .. ':ls', id)
+        call('ZREM', root .. ':lc', id)
+      end
     end
     if was_parked or entry[PLACE.ends] then call('ZREM', root .. ':lu:' .. key, id) end
     if removed == 0 then return end
@@ -225,7 +241,7 @@ local function lock_rules()
   function rules.give_up_those(id, job, is_wanted)
     local called, kept = {}, {}
     for _, entry in ipairs(job[J.stands] or {}) do
-      if is_wanted(entry) then give_up(id, entry, called) else kept[#kept + 1] = entry end
+      if is_wanted(entry) then give_up(id, job, entry, called) else kept[#kept + 1] = entry end
     end
     job[J.stands] = #kept > 0 and kept or nil
     return called

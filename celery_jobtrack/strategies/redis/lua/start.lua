@@ -69,7 +69,7 @@ if refusal then
 elseif was[1] and not ARGV[12] and call('EXISTS', root .. ':h') == 1 then
   blocked, called = gate_rules().hold_back(id, job, claims)
 end
-if not refusal and not blocked and (ARGV[11] or job[J.keyed]) then
+if not refusal and not blocked and (#claims > 0 or job[J.keyed]) then
   blocked, fences, called = lock_rules().take(id, job, claims)
 end
 if blocked then
