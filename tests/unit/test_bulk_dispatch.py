@@ -704,7 +704,7 @@ def test_chunk_that_is_refused_leaves_nothing_that_is_sent_later(small, monkeypa
 
     monkeypatch.setattr(small.jobtrack.store, "enqueue", refuse_the_third)
     with pytest.raises(errors.GroupCancelled):
-        small.jobtrack.groups.create("g").dispatch(unique.s(number) for number in range(4))
+        small.jobtrack.dispatch_many(unique.s(number) for number in range(4))
     ends = {(job.state, job.reason) for job in small.recorded()}
     assert ends == {(JobState.FAILURE, Reason.PUBLISH_FAILED)}
     assert small.queued() == 0
