@@ -202,8 +202,8 @@ def test_two_who_call_a_due_key_call_once(store, clock):
 
 
 def test_start_that_comes_while_a_rate_is_called_stands_in_line_and_one_is_called(store, clock, beside):
-    # Dispatched before there was a line.
-    steps.enqueue(store, "b", **RATE)
+    # Nobody looked when it was dispatched.
+    steps.enqueue_many(store, ["b"], **RATE)
     hold(store, about=RATE)
     steps.enqueue(store, "c", **RATE)
     clock.advance(10)
@@ -219,8 +219,7 @@ def test_start_that_comes_while_a_rate_is_called_stands_in_line_and_one_is_calle
 
 
 def test_start_by_a_rate_beside_another_passes_one(store, clock):
-    for name in "bc":
-        steps.enqueue(store, name, **RATE)
+    steps.enqueue_many(store, "bc", **RATE)
     hold(store, about=RATE)
     clock.advance(10)
     one, other = interleave(

@@ -30,6 +30,9 @@ class Shop:
         self.app = Celery("shop", set_as_current=False, broker="memory://")
         self.app.conf.jobtrack_strategy = self.store
         self.jobtrack = JobTrack(self.app)
+        # The memory broker is one for the whole process: what other tests have left there is not this shop's.
+        with self.app.connection_for_write() as connection:
+            connection.default_channel.queue_purge("celery")
 
     def run(self, *arguments: str, columns: int | None = None) -> Result:
         environment = {} if columns is None else {"COLUMNS": str(columns)}
