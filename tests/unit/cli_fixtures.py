@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery
 from celery.bin.celery import celery
 from click.testing import CliRunner
+from kombu import Connection
 
 from celery_jobtrack import JobTrack
 from celery_jobtrack.strategies.memory import MemoryStore
@@ -31,7 +32,7 @@ class Shop:
         self.app.conf.jobtrack_strategy = self.store
         self.jobtrack = JobTrack(self.app)
         # The memory broker is one for the whole process: what other tests have left there is not this shop's.
-        with self.app.connection_for_write() as connection:
+        with Connection("memory://") as connection:
             connection.default_channel.queue_purge("celery")
 
     def run(self, *arguments: str, columns: int | None = None) -> Result:
